@@ -1,0 +1,10 @@
+# libuv by pkg-config, as libuv::pc: distributions ship no CMake package for it everywhere.
+find_package(PkgConfig QUIET)
+if(PkgConfig_FOUND)
+  pkg_check_modules(libuv_pc QUIET IMPORTED_TARGET GLOBAL libuv>=1.40)
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(libuv_pc REQUIRED_VARS libuv_pc_LIBRARIES VERSION_VAR libuv_pc_VERSION)
+if(libuv_pc_FOUND AND NOT TARGET libuv::pc)
+  add_library(libuv::pc ALIAS PkgConfig::libuv_pc)
+endif()

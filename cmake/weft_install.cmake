@@ -1,0 +1,17 @@
+# Headers, library, and what find_package(weft CONFIG) reads.
+include(CMakePackageConfigHelpers)
+
+set(weft_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/weft)
+install(TARGETS weft EXPORT weft-targets
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+foreach(module runtime sync)
+  install(DIRECTORY ${module}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+endforeach()
+install(EXPORT weft-targets NAMESPACE weft:: DESTINATION ${weft_config_dir})
+configure_package_config_file(cmake/weft-config.cmake.in ${PROJECT_BINARY_DIR}/weft-config.cmake
+  INSTALL_DESTINATION ${weft_config_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/weft-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/weft-config.cmake ${PROJECT_BINARY_DIR}/weft-config-version.cmake
+              cmake/Findlibuv_pc.cmake
+  DESTINATION ${weft_config_dir})
