@@ -1,0 +1,96 @@
+#pragma once
+/// @file
+/// The control block of a fiber: what is left of it when it does not run. A spawned fiber is only this; a stack comes
+/// with its first step and leaves with its last. A task's record (task_record.hpp) adds its callable and its result.
+///
+/// Who may touch what: the worker that runs the fiber, or is about to, everything; the fiber itself what its calls
+/// need; all others `ticket` and `end`, which are atomic, and what was set before the fiber was queued and never
+/// changes. Two parties own a record: the fiber until it sets `ended`, and the handle until it sets `detached`; the
+/// second of them frees it.
+
+#include <weft/runtime/config.hpp>
+#include <weft/runtime/detail/wait_list.hpp>
+#include <weft/runtime/detail/wait_ticket.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+
+namespace weft::detail {
+
+class record_pool;
+class aside_join;
+class scheduler;
+struct stack;
+struct fiber_record;
+
+/// The C++ runtime's record of exceptions being handled and thrown (Itanium C++ ABI, 2.2.2: `__cxa_eh_globals`).
+struct exception_state {
+  void* caught = nullptr;
+  unsigned uncaught = 0;
+};
+
+/// What a record's header does not know of its own type.
+struct record_type {
+  /// Calls the callable and keeps its result, or, if `instead` is not null, keeps that without calling. Destroys the
+  /// callable either way.
+  void (*run)(fiber_record&, std::exception_ptr const* instead) noexcept;
+  /// Destroys the result; null where there is nothing to do.
+  void (*destroy)(fiber_record&) noexcept;
+};
+
+struct alignas(cache_line) fiber_record {
+  static constexpr std::uintptr_t ended = wait_list::flag_a;     ///< in `end`: the result is there for good
+  static constexpr std::uintptr_t detached = wait_list::flag_b;  ///< in `end`: no handle refers to it any more
+  static constexpr std::uint16_t no_worker = 0xFFFF;
+
+  // What a switch touches: one cache line.
+  void* context = nullptr;       ///< saved registers; null until the first step
+  exception_state exceptions{};  ///< while it does not run
+  wait_ticket ticket{};
+  std::uint16_t last_worker = no_worker;  ///< the one it ran on last
+  bool pinned = false;                    ///< stays on last_worker
+  bool joiner_aside = false;              ///< its joiner stepped aside for it, and goes on when it ends or waits
+  stack* place = nullptr;                 ///< its stack, while it has one
+  union {
+    fiber_record* next = nullptr;  ///< in the injection queue, in a mailbox, in the pool
+    aside_join* aside;             ///< while it runs, with joiner_aside
+  };
+  wait_list end{};
+  record_type const* type = nullptr;
+
+  scheduler* home = nullptr;
+  std::atomic<fiber_record*> joins{nullptr};  ///< the fiber whose end it is parked for
+  std::atomic<char const*> waits_for{nullptr};
+  std::uint64_t id = 0;
+  std::uint64_t parent = 0;
+  char const* name = nullptr;     ///< owned, from new[]; null: none
+  std::exception_ptr error;       ///< with which it ended; written before `end` says so, then the handle's
+  std::uint32_t waits_since = 0;  ///< ms on the runtime's clock, as the worker last read it
+  std::uint8_t stack_class = 0;
+  std::uint8_t size_class = 0;  ///< of the record itself, see record_pool
+  bool has_value : 1 = false;   ///< as `error`
+  bool collected : 1 = false;   ///< the handle's owner has taken the result, or seen the exception
+  std::uint8_t live;            ///< see record_pool; not the constructor's to write, for others read it at any time
+};
+static_assert(sizeof(fiber_record) == 2 * cache_line);
+
+/// The record of the calling fiber, or null on any other thread and on a worker between fibers.
+[[nodiscard]] fiber_record* current_fiber() noexcept;
+
+/// Queues a fiber that has become ready. Any thread.
+void make_runnable(fiber_record& fiber, placement where) noexcept;
+
+/// Asks `fiber` to end; see weft::task::cancel. Any thread that keeps the record alive.
+void cancel(fiber_record& fiber, cancel_reason reason) noexcept;
+
+/// Waits for the end of `fiber`.
+/// @returns false if `deadline` passed first
+/// @throws cancelled; std::system_error (resource_deadlock_would_occur) for oneself or a cycle of joins
+bool join(fiber_record& fiber, time_point deadline, cancellation mode);
+
+/// The handle lets go of `fiber`: whichever of the two is last frees it.
+void release_handle(fiber_record& fiber) noexcept;
+
+}  // namespace weft::detail

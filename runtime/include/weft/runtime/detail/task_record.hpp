@@ -1,0 +1,179 @@
+#pragma once
+/// @file
+/// A task's record: the fiber's control block, its callable and room for its result.
+
+#include <weft/runtime/detail/fiber_record.hpp>
+#include <weft/runtime/options.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace weft {
+template <class T>
+class task;
+}
+
+namespace weft::detail {
+
+/// Records are kept in classes of 64 bytes; the last stands for all that are larger than 1 KiB.
+inline constexpr std::uint8_t largest_class = 16;
+constexpr std::uint8_t class_of_size(std::size_t bytes) noexcept {
+  auto const granules = (bytes - 1) / 64;
+  return granules < largest_class ? static_cast<std::uint8_t>(granules) : largest_class;
+}
+
+/// The result of type `T` (which may be `void` or a reference) or the exception in its place.
+template <class T>
+struct result_record : fiber_record {
+  using stored = std::conditional_t<std::is_void_v<T>, char,
+                                    std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+  result_record() noexcept {}
+  ~result_record() {
+    if (has_value) value.~stored();
+  }
+
+  union {
+    stored value;
+  };
+};
+
+template <class T, class F>
+struct task_record final : result_record<T> {
+  static_assert(alignof(F) <= cache_line && alignof(typename result_record<T>::stored) <= cache_line,
+                "weft: callables and results aligned to more than 64 bytes are not supported");
+
+  template <class... Args>
+  explicit task_record(Args&&... args) {
+    ::new (static_cast<void*>(&callable)) F(std::forward<Args>(args)...);
+    this->type = &type_of;
+    this->size_class = class_of_size(sizeof(task_record));
+  }
+  ~task_record() {}
+
+  union {
+    F callable;
+  };
+
+  static void run(fiber_record& header, std::exception_ptr const* instead) noexcept {
+    auto& self = static_cast<task_record&>(header);
+    if (instead != nullptr) {
+      self.error = *instead;
+    } else {
+      try {
+        if constexpr (std::is_void_v<T>) {
+          std::move(self.callable)();
+        } else if constexpr (std::is_reference_v<T>) {
+          auto&& result = std::move(self.callable)();
+          self.value = std::addressof(result);
+        } else {
+          ::new (static_cast<void*>(&self.value)) T(std::move(self.callable)());
+        }
+        self.has_value = true;
+      } catch (...) {
+        self.error = std::current_exception();
+      }
+    }
+    self.callable.~F();
+    if constexpr (!std::is_trivially_destructible_v<typename result_record<T>::stored>) {
+      // Nobody will take it: destroyed here, on the fiber, where its destructor may wait.
+      if (self.has_value && (self.end.flags() & fiber_record::detached) != 0) {
+        self.has_value = false;
+        std::destroy_at(std::addressof(self.value));
+      }
+    }
+  }
+  static void destroy(fiber_record& header) noexcept { static_cast<task_record&>(header).~task_record(); }
+
+  static constexpr record_type type_of{
+      &run, std::is_trivially_destructible_v<typename result_record<T>::stored> ? nullptr : &destroy};
+};
+
+/// What on_done() was given: a place in the list of those who wait for the end, without a waiter.
+struct end_callback : wait_node {
+  end_callback() noexcept : wait_node(nullptr) {}
+  end_callback(end_callback const&) = delete;
+  virtual ~end_callback() = default;
+  virtual void call() = 0;
+  end_callback* next_callback = nullptr;
+};
+void add_end_callback_node(fiber_record& record, std::unique_ptr<end_callback> callback);
+
+template <class F>
+void add_end_callback(fiber_record& record, F callback) {
+  struct node final : end_callback {
+    explicit node(F&& f) : f_(std::move(f)) {}
+    void call() override { std::move(f_)(); }
+    F f_;
+  };
+  add_end_callback_node(record, std::make_unique<node>(std::move(callback)));
+}
+
+/// Cancels, waits for the end, shielded, and frees the record: what a dying handle does.
+void cancel_and_join(fiber_record& record) noexcept;
+
+class worker;
+
+/// Memory for a record, and the worker that it came from.
+struct reserved_record {
+  void* memory;
+  worker* by;
+};
+/// For the calling fiber's runtime.  @throws no_runtime, runtime_stopped, std::bad_alloc
+[[nodiscard]] reserved_record reserve_record(std::size_t size);
+/// For the runtime `home`, or the caller's if null.
+/// @throws no_runtime, runtime_stopped, std::bad_alloc; std::invalid_argument for a bad stack size
+[[nodiscard]] void* reserve_record(scheduler* home, std::size_t size, std::size_t stack_size);
+/// Gives back what reserve_record() gave: of a record that has ended, or could not be constructed in it.
+void discard_record(void* memory, std::uint8_t size_class) noexcept;
+/// Queues a new fiber, or runs it, as `options` say.
+void submit(fiber_record& record, scheduler* home, spawn_options const& options) noexcept;
+/// Queues a new fiber of the caller's runtime.
+/// @param on  the worker on which the caller runs
+void submit(fiber_record& record, worker* on) noexcept;
+[[nodiscard]] worker* current_worker() noexcept;
+
+/// The name as a record keeps it; null for an empty one.
+[[nodiscard]] std::unique_ptr<char[]> copy_name(std::string_view name);
+
+/// Spawns `f` as a fiber of `home`, or of the caller's runtime if null.
+/// @tparam Plain  moving `f` runs no code of its own, so that it cannot wait
+template <class T, bool Plain, class F>
+task<T> make_task(scheduler* home, spawn_options const* options, F&& f) {
+  using record = task_record<T, std::decay_t<F>>;
+  // Nothing that could wait lies between the two steps: the worker is still the same.
+  if constexpr (Plain) {
+    if (options == nullptr && home == nullptr) {
+      auto const reserved = reserve_record(sizeof(record));
+      auto* const made = ::new (reserved.memory) record(std::forward<F>(f));
+      submit(*made, reserved.by);
+      return task<T>{made};
+    }
+  }
+  auto name = options != nullptr ? copy_name(options->name) : nullptr;
+  void* const memory = reserve_record(home, sizeof(record), options != nullptr ? options->stack_size : 0);
+  record* made = nullptr;
+  try {
+    made = ::new (memory) record(std::forward<F>(f));
+  } catch (...) {
+    discard_record(memory, class_of_size(sizeof(record)));
+    throw;
+  }
+  task<T> handle{made};
+  if (options == nullptr && home == nullptr) {
+    submit(*made, current_worker());
+    return handle;
+  }
+  made->name = name.release();
+  submit(*made, home, options != nullptr ? *options : spawn_options{});
+  if (options != nullptr && options->detached) handle.record_ = nullptr;
+  return handle;
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,28 @@
+#pragma once
+/// @file
+/// A timer's place in a wheel. It lives in whatever waits for it; the wheel itself is private to the runtime.
+
+#include <weft/runtime/clock.hpp>
+
+#include <cstdint>
+
+namespace weft {
+class waiter;
+}
+
+namespace weft::detail {
+
+class timer_wheel;
+
+/// All fields are guarded by the lock of `wheel`, once armed.
+struct timer_node {
+  timer_node* next = nullptr;
+  timer_node* prev = nullptr;
+  time_point deadline{};
+  waiter* owner = nullptr;       ///< whose wait ends at the deadline; never changes
+  timer_wheel* wheel = nullptr;  ///< written by the one who arms, before; null: not armed since
+  std::uint16_t slot = 0;
+  bool linked = false;
+};
+
+}  // namespace weft::detail

@@ -1,0 +1,140 @@
+#pragma once
+/// @file
+/// A list of waiters with a lock and two flags, in one word. It is the whole state of an event, and of a task's end.
+///
+/// Layout: pointer to the oldest node (nodes are linked in a circle, so its `prev` is the newest) | bit 2, 1: flags,
+/// owned by the user of the list, changed under the lock or, where nobody waits, by one compare-and-swap | bit 0: lock.
+
+#include <weft/runtime/waiter.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace weft::detail {
+
+/// A waiter's place in one list; a select has several. Lives on the waiting side's stack.
+struct alignas(8) wait_node {
+  explicit wait_node(waiter& w) noexcept : owner(&w) {}
+  explicit wait_node(std::nullptr_t) noexcept {}
+  waiter* owner = nullptr;
+  wait_node* next = nullptr;  ///< guarded by the list's lock, as is prev; null: in no list
+  wait_node* prev = nullptr;
+};
+
+class wait_list {
+public:
+  static constexpr std::uintptr_t flag_a = 2;
+  static constexpr std::uintptr_t flag_b = 4;
+
+  /// acquire: pairs with whatever set the flag.
+  [[nodiscard]] std::uintptr_t flags() const noexcept { return word_.load(std::memory_order_acquire) & flag_mask; }
+
+  /// Sets flags without the lock if nobody waits.
+  /// @returns false, having done nothing, if somebody waits, holds the lock, or the flags are not `expected`.
+  [[nodiscard]] bool try_set_flags(std::uintptr_t expected, std::uintptr_t desired) noexcept {
+    // release: publishes what came before to flags(); acquire: makes the other party's flag mean what it says.
+    return word_.compare_exchange_strong(expected, desired, std::memory_order_acq_rel, std::memory_order_relaxed);
+  }
+
+  /// Holds the lock. Nothing that may suspend or allocate may happen meanwhile.
+  class section {
+  public:
+    explicit section(wait_list& list) noexcept : list_(list), word_(list.lock()) {}
+    section(section const&) = delete;
+    ~section() {
+      // release: publishes the nodes and flags to the next lock() and to flags().
+      list_.word_.store(word_, std::memory_order_release);
+    }
+
+    [[nodiscard]] std::uintptr_t flags() const noexcept { return word_ & flag_mask; }
+    void set_flags(std::uintptr_t flags) noexcept { word_ = (word_ & ~flag_mask) | flags; }
+    [[nodiscard]] bool empty() const noexcept { return head() == nullptr; }
+
+    void push_back(wait_node& node) noexcept {
+      wait_node* const first = head();
+      if (first == nullptr) {
+        node.next = node.prev = &node;
+        set_head(&node);
+        return;
+      }
+      node.next = first;
+      node.prev = first->prev;
+      node.prev->next = &node;
+      first->prev = &node;
+    }
+
+    /// Takes `node` out if it is in.
+    void remove(wait_node& node) noexcept {
+      if (node.next == nullptr) return;
+      if (node.next == &node) {
+        set_head(nullptr);
+      } else {
+        node.next->prev = node.prev;
+        node.prev->next = node.next;
+        if (head() == &node) set_head(node.next);
+      }
+      node.next = node.prev = nullptr;
+    }
+
+    /// @returns the oldest, or null.
+    wait_node* pop_front() noexcept {
+      wait_node* const first = head();
+      if (first != nullptr) remove(*first);
+      return first;
+    }
+
+    /// Takes out the oldest whose waits can still be claimed, at most `most`, and appends them by `next` to `last`.
+    /// They are to be woken when the lock has been released.  @returns the new last one
+    [[nodiscard]] wait_node** claim(std::size_t most, wait_node** last) noexcept {
+      while (most > 0) {
+        wait_node* const node = pop_front();
+        if (node == nullptr) break;
+        if (!node->owner->claim()) continue;
+        *last = node;
+        last = &node->next;
+        --most;
+      }
+      return last;
+    }
+
+  private:
+    wait_node* head() const noexcept { return reinterpret_cast<wait_node*>(word_ & ~(flag_mask | lock_bit)); }
+    void set_head(wait_node* node) noexcept { word_ = (word_ & flag_mask) | reinterpret_cast<std::uintptr_t>(node); }
+
+    wait_list& list_;
+    std::uintptr_t word_;  // what the list's word will be, less the lock bit
+  };
+
+  /// Sets the flags for good and wakes everyone. The list may die with the first of them that goes on, so none does
+  /// while the list is still needed: one that has been claimed is always held back until the others have been, too.
+  void set_flags_and_wake(std::uintptr_t flags) noexcept;
+
+  /// Waits until nobody holds the lock. Who was notified by someone who then releases the lock, and may now free the
+  /// list, calls this first; it is a load where, as nearly always, the other is out already.
+  void wait_unlocked() const noexcept {
+    // acquire: pairs with ~section(), so that what is freed has been left.
+    if ((word_.load(std::memory_order_acquire) & lock_bit) != 0) [[unlikely]]
+      wait_unlocked_slowly();
+  }
+
+private:
+  static constexpr std::uintptr_t lock_bit = 1;
+  static constexpr std::uintptr_t flag_mask = flag_a | flag_b;
+
+  std::uintptr_t lock() noexcept {
+    auto seen = word_.load(std::memory_order_relaxed);
+    // acquire: pairs with ~section().
+    if ((seen & lock_bit) == 0 &&
+        word_.compare_exchange_strong(seen, seen | lock_bit, std::memory_order_acquire, std::memory_order_relaxed)) {
+      return seen;
+    }
+    return lock_slowly();
+  }
+  std::uintptr_t lock_slowly() noexcept;
+  void wait_unlocked_slowly() const noexcept;
+
+  std::atomic<std::uintptr_t> word_{0};
+};
+
+}  // namespace weft::detail

@@ -1,0 +1,84 @@
+#pragma once
+/// @file
+/// The one way to wait. Everything in weft that blocks does it through a `waiter`, and so may your own primitives: it
+/// stands for the calling fiber or, on a thread that is not a worker, for that thread.
+///
+/// A primitive's wait looks like this (see `event` for a whole one):
+///
+///     weft::waiter self{"my primitive"};      // opens the wait; throws if the fiber is cancelled already
+///     { lock; if (nothing to wait for) return; put &self where the waking side finds it; unlock }
+///     auto cause = self.wait(deadline);       // parks; who ends the wait is decided by one compare-and-swap
+///     if (cause != wake_cause::notified) { lock; take &self out again if it is still in; unlock }
+///     self.rethrow(cause);                    // throws `cancelled` if that was the cause
+///
+/// and the waking side, which finds the waiter under the same lock:
+///
+///     if (w.claim()) { hand something over; w.wake(); }     // or w.notify() where there is nothing to hand over
+///
+/// A waiter that lost its claim may be gone as soon as the lock is released: touch it under the lock only.
+
+#include <weft/runtime/clock.hpp>
+#include <weft/runtime/detail/timer_node.hpp>
+#include <weft/runtime/detail/wait_ticket.hpp>
+
+#include <cstdint>
+
+namespace weft {
+
+namespace detail {
+struct fiber_record;
+class aside_join;
+}  // namespace detail
+
+namespace detail {
+/// What a wait that need not wait does to be a cancellation point all the same.  @throws cancelled
+void check_cancelled();
+}  // namespace detail
+
+/// Whether a cancellation ends a wait.
+enum class cancellation : bool { ignored, heeded };
+
+/// Where a fiber that becomes ready is queued: behind all that is ready, or before it, which the scheduler grants only
+/// a number of times in a row; before it, but behind others that are: for what time or the outside world has made
+/// ready; or, as a joiner, where the scheduler thinks best.
+enum class placement : std::uint8_t { back, next, prompt, joiner };
+
+/// One wait of the calling fiber or thread. Automatic storage; used once.
+class waiter {
+public:
+  /// @param reason  what is waited for, shown in dumps; a string literal.
+  /// @throws cancelled  if the calling fiber has been cancelled; never while an exception unwinds its stack.
+  /// Aborts when called on a worker outside of any fiber: there is nothing to park.
+  explicit waiter(char const* reason, cancellation mode = cancellation::heeded);
+  waiter(waiter const&) = delete;
+
+  /// Parks until somebody ends the wait, or `deadline` passes. A fiber may go on on another thread.
+  wake_cause wait(time_point deadline = never) noexcept;
+
+  /// Throws `cancelled` if `cause` says so.
+  void rethrow(wake_cause cause) const;
+
+  /// Takes the right to end this wait. Any thread; of all who try, and time and cancellation, one gets it.
+  [[nodiscard]] bool claim() noexcept { return ticket_->claim(); }
+  /// Ends the wait after a successful claim(). The waiter may be gone when this returns.
+  void wake(placement where = placement::back) noexcept;
+  /// claim() and wake() in one.  @returns false if the claim was lost.
+  bool notify(placement where = placement::back, wake_cause cause = wake_cause::notified) noexcept;
+
+  /// The waiting fiber, or null for a thread.
+  [[nodiscard]] detail::fiber_record* fiber() const noexcept { return fiber_; }
+
+private:
+  friend class detail::aside_join;
+  /// On behalf of `fiber`, which does not run: opens nothing yet.
+  waiter(char const* reason, detail::fiber_record& fiber) noexcept;
+  wake_cause wait_on_thread(time_point deadline) noexcept;
+
+  detail::wait_ticket* ticket_;
+  detail::fiber_record* fiber_;
+  detail::wait_ticket thread_ticket_;  // of a thread; a fiber's is in its record, where cancel() finds it
+  char const* reason_;
+  detail::timer_node timer_;
+};
+
+}  // namespace weft

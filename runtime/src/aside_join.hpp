@@ -1,0 +1,54 @@
+#pragma once
+/// @file
+/// The wait of a joiner that has stepped aside for the fiber that it joins (see worker::step_aside()).
+///
+/// In fork-join code a task mostly joins the task that it spawned last, which has not begun. The worker then runs it at
+/// once, and returns straight to the joiner when it ends: two switches, no queue, and no wait to open, claim and wake.
+/// Only if the fiber itself has to wait, the joiner's wait is opened in the ordinary way, on its behalf. Until then a
+/// cancellation of the joiner is not acted upon: it strikes when the fiber ends or waits.
+
+#include "worker.hpp"
+
+#include <weft/runtime/detail/fiber_record.hpp>
+#include <weft/runtime/waiter.hpp>
+
+namespace weft::detail {
+
+/// Lives on the joiner's stack.
+class aside_join {
+public:
+  aside_join(fiber_record& self, fiber_record& fiber, cancellation mode) noexcept
+      : self_(self), fiber_(fiber), mode_(mode) {}
+  aside_join(aside_join const&) = delete;
+  ~aside_join() {}  // the union's members need no destruction
+
+  /// On the fiber: opens the wait of the joiner, which is suspended.
+  void open() noexcept;
+  /// When worker::step_aside() has returned true.  @throws cancelled
+  void finish() {
+    // acquire: what the fiber did is visible.
+    if (!opened_) [[likely]]
+      return (void)fiber_.end.flags();
+    finish_opened();
+  }
+
+  [[nodiscard]] fiber_record& joiner() const noexcept { return self_; }
+
+private:
+  void finish_opened();
+
+  // Constructed by open() alone: most joins never need them.
+  union {
+    waiter waiter_;
+  };
+  union {
+    wait_node node_;
+  };
+  fiber_record& self_;
+  fiber_record& fiber_;
+  cancellation mode_;
+  bool opened_ = false;
+  bool was_cancelled_ = false;
+};
+
+}  // namespace weft::detail

@@ -1,0 +1,44 @@
+#pragma once
+/// @file
+/// Ready fibers in the order in which they became ready, without bound. Touched by one worker only.
+
+#include <weft/runtime/detail/fiber_record.hpp>
+
+#include <cstddef>
+
+namespace weft::detail {
+
+class ordered_queue {
+public:
+  void push(fiber_record& fiber) noexcept {
+    fiber.next = nullptr;
+    (tail_ != nullptr ? tail_->next : head_) = &fiber;
+    tail_ = &fiber;
+    ++size_;
+  }
+
+  /// Takes out the one with `index` others before it.  @returns null if there are not so many
+  [[nodiscard]] fiber_record* take(std::size_t index) noexcept {
+    fiber_record* before = nullptr;
+    fiber_record* at = head_;
+    for (; at != nullptr && index > 0; --index) {
+      before = at;
+      at = at->next;
+    }
+    if (at == nullptr) return nullptr;
+    (before != nullptr ? before->next : head_) = at->next;
+    if (tail_ == at) tail_ = before;
+    at->next = nullptr;
+    --size_;
+    return at;
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+private:
+  fiber_record* head_ = nullptr;
+  fiber_record* tail_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace weft::detail

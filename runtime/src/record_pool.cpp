@@ -1,0 +1,150 @@
+#include "record_pool.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace weft::detail {
+
+record_pool::~record_pool() {
+  while (chunk* const c = chunks_) {
+    chunks_ = c->next;
+    forget_poison(c, chunk_bytes);
+    std::free(c);  // NOLINT: from std::aligned_alloc
+  }
+}
+
+record_pool::chunk* record_pool::new_chunk(std::size_t bytes, std::size_t record_bytes, std::size_t count) {
+  void* const memory = std::aligned_alloc(chunk_bytes, bytes);
+  if (memory == nullptr) throw std::bad_alloc{};
+  auto* const c = ::new (memory) chunk{};
+  c->pool = this;
+  c->record_bytes = record_bytes;
+  c->count = count;
+  for (std::size_t i = 0; i < count; ++i) set_dead(*record_at(c, i));
+  c->next = chunks_;
+  chunks_ = c;
+  return c;
+}
+
+fiber_record* record_pool::take(std::size_t size_class, std::size_t most) {
+  std::lock_guard const lock{mutex_};
+  auto& free = free_[size_class];
+  if (free == nullptr) {
+    auto const bytes = (size_class + 1) * granule;
+    chunk* const c = new_chunk(chunk_bytes, bytes, (chunk_bytes - first_record) / bytes);
+    for (std::size_t i = c->count; i-- > 0;) {  // so that the list runs upwards
+      auto* const r = reinterpret_cast<fiber_record*>(reinterpret_cast<std::byte*>(c) + first_record + i * bytes);
+      r->next = free;
+      free = r;
+    }
+  }
+  fiber_record* const first = free;
+  fiber_record* last = first;
+  for (std::size_t n = 1; n < most && last->next != nullptr; ++n) last = last->next;
+  free = last->next;
+  last->next = nullptr;
+  return first;
+}
+
+void* record_pool::take_large(std::size_t bytes) {
+  auto const whole = (first_record + bytes + chunk_bytes - 1) / chunk_bytes * chunk_bytes;
+  std::lock_guard const lock{mutex_};
+  return reinterpret_cast<std::byte*>(new_chunk(whole, (bytes + granule - 1) / granule * granule, 1)) + first_record;
+}
+
+void record_pool::free_large(chunk* c) noexcept {
+  chunk** at = &chunks_;
+  while (*at != c) at = &(*at)->next;
+  *at = c->next;
+  std::free(c);  // NOLINT: from std::aligned_alloc
+}
+
+void record_pool::give(std::size_t size_class, fiber_record* first, fiber_record* last) noexcept {
+  std::lock_guard const lock{mutex_};
+  if (size_class >= classes) return free_large(chunk_of(first));
+  last->next = free_[size_class];
+  free_[size_class] = first;
+}
+
+void* record_pool::take_one(std::size_t bytes) {
+  auto const size_class = class_of_size(bytes);
+  void* taken = nullptr;
+  if (size_class >= classes) {
+    taken = take_large(bytes);
+  } else {
+    fiber_record* const list = take(size_class, 1);
+    sanitizer_acquire(list);
+    forget_poison(list, bytes);
+    taken = list;
+  }
+  std::lock_guard const lock{mutex_};
+  ++out_;
+  return taken;
+}
+
+void record_pool::give_one(void* record, std::size_t size_class) noexcept {
+  auto* const r = static_cast<fiber_record*>(record);
+  sanitizer_release(r);
+  give(size_class, r, r);
+  bool last = false;
+  {
+    std::lock_guard const lock{mutex_};
+    last = --out_ == 0 && orphaned_;
+  }
+  if (last) delete this;
+}
+
+void record_pool::orphan(record_pool* pool, std::int64_t out) noexcept {
+  bool last = false;
+  {
+    std::lock_guard const lock{pool->mutex_};
+    pool->out_ += out;
+    pool->orphaned_ = true;
+    last = pool->out_ == 0;
+  }
+  if (last) delete pool;
+}
+
+void record_pool::report_unhandled(std::exception_ptr error, std::string_view task) noexcept {
+  try {
+    if (on_unhandled_) return on_unhandled_(error, task);
+    char const* const quote = task.empty() ? "" : "'";
+    try {
+      std::rethrow_exception(error);
+    } catch (std::exception const& e) {
+      std::fprintf(stderr, "weft: nobody collected the exception of task %s%.*s%s: %s\n", quote,
+                   static_cast<int>(task.size()), task.data(), quote, e.what());
+    } catch (...) {
+      std::fprintf(stderr, "weft: nobody collected the exception of task %s%.*s%s: not a std::exception\n", quote,
+                   static_cast<int>(task.size()), task.data(), quote);
+    }
+  } catch (...) {  // NOLINT: documented: what the handler throws is ignored
+  }
+}
+
+void record_cache::spill(std::size_t size_class) noexcept {
+  auto& list = lists_[size_class];
+  fiber_record* keep_last = list.head;
+  for (std::size_t n = 1; n < keep / 2; ++n) keep_last = keep_last->next;
+  fiber_record* const first = keep_last->next;
+  fiber_record* last = first;
+  while (last->next != nullptr) last = last->next;
+  keep_last->next = nullptr;
+  list.count = keep / 2;
+  pool_.give(size_class, first, last);
+}
+
+void record_cache::flush() noexcept {
+  for (std::size_t c = 0; c < lists_.size(); ++c) {
+    auto& list = lists_[c];
+    if (list.head == nullptr) continue;
+    fiber_record* last = list.head;
+    while (last->next != nullptr) last = last->next;
+    pool_.give(c, list.head, last);
+    list = {};
+  }
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,223 @@
+#include "stack_pool.hpp"
+
+#include "floating_point.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+namespace weft::detail {
+
+namespace {
+
+std::size_t page_size() noexcept {
+  static auto const size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
+
+guard_kind probe_guard(std::size_t guard_bytes) noexcept {
+  if (guard_bytes == 0) return guard_kind::none;
+  void* const page = ::mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                            -1, 0);
+  if (page == MAP_FAILED) return guard_kind::protection;
+  bool const works = ::madvise(page, page_size(), MADV_GUARD_INSTALL) == 0;
+  ::munmap(page, page_size());
+  return works ? guard_kind::advice : guard_kind::protection;
+}
+
+constexpr std::size_t most_guards_at_once = 64;
+
+/// Guards of `count` stacks by one call of process_madvise(2) on ourselves (Linux 6.13; PIDFD_SELF, 6.14).
+/// @returns how many have been installed
+std::size_t advise_many(std::byte* first, std::size_t guard_bytes, std::size_t stride, std::size_t count) noexcept {
+  constexpr int self = -10000;  // PIDFD_SELF
+  std::array<iovec, most_guards_at_once> guards;
+  for (std::size_t n = 0; n < count; ++n) guards[n] = {first + n * stride, guard_bytes};
+  auto const bytes = ::syscall(SYS_process_madvise, self, guards.data(), count, MADV_GUARD_INSTALL, 0);
+  return bytes > 0 ? static_cast<std::size_t>(bytes) / guard_bytes : 0;
+}
+
+}  // namespace
+
+stack_pool::stack_pool(std::size_t guard_bytes, entry_point entry) noexcept
+    : guard_bytes_(guard_bytes), entry_(entry), guard_(probe_guard(guard_bytes)) {}
+
+stack_pool::~stack_pool() {
+  for (auto const& s : slabs_) {
+    forget_poison(s.memory, s.bytes);
+    ::munmap(s.memory, s.bytes);
+  }
+}
+
+std::uint8_t stack_pool::class_of(std::size_t bytes) {
+  if (bytes < smallest || bytes > largest) {
+    throw std::invalid_argument("weft: a stack of " + std::to_string(bytes) + " bytes was asked for; sizes from " +
+                                std::to_string(smallest) + " to " + std::to_string(largest) + " are possible");
+  }
+  return static_cast<std::uint8_t>(std::bit_width(bytes - 1) - std::bit_width(smallest - 1));
+}
+
+std::size_t stack_pool::guard_bytes_of(std::uint8_t size_class) const noexcept {
+  return round_up(std::min(guard_bytes_, size_of(size_class) / 4), page_size());
+}
+
+std::size_t stack_pool::stride_of(std::uint8_t size_class) const noexcept {
+  // An odd number of pages: with a power of two in it, the tops of many stacks would share a few sets of the TLB.
+  auto const pages = (size_of(size_class) + guard_bytes_of(size_class)) / page_size();
+  return (pages | 1U) * page_size();
+}
+
+std::size_t stack_pool::made() const noexcept {
+  std::lock_guard const lock{mutex_};
+  return made_;
+}
+
+stack* stack_pool::take(std::uint8_t size_class, std::size_t most) noexcept {
+  std::lock_guard const lock{mutex_};
+  auto& list = free_[size_class];
+  stack* const first = list.head;
+  if (first == nullptr) return nullptr;
+  stack* last = first;
+  for (std::size_t n = 1; n < most && last->next != nullptr; ++n) last = last->next;
+  list.head = last->next;
+  last->next = nullptr;
+  return first;
+}
+
+stack_range stack_pool::make(std::uint8_t size_class) noexcept {
+  stack_range range;
+  range.stride = stride_of(size_class);
+  {
+    std::lock_guard const lock{mutex_};
+    auto& from = reserves_[size_class];
+    if (from.at == from.end && !grow(from, range.stride)) return {};
+    // A few at a time, so that a small program pays for few guards; more as more are made, in one system call.
+    auto const left = static_cast<std::size_t>(from.end - from.at) / range.stride;
+    auto const count = std::min({left, std::max<std::size_t>(made_ / 8, 4), most_guards_at_once});
+    range.at = from.at;
+    range.end = from.at += count * range.stride;
+    range.number = made_;
+    made_ += count;
+  }
+  // Without the lock, as is all that touches the new memory.
+  auto const guard_bytes = guard_bytes_of(size_class);
+  range.end = range.at + install_guards(range, guard_bytes) * range.stride;
+  range.offset = guard_bytes;
+  return range;
+}
+
+void stack_pool::give(stack* first, stack* last) noexcept {
+  std::lock_guard const lock{mutex_};
+  auto& list = free_[first->size_class];
+  last->next = list.head;
+  list.head = first;
+}
+
+stack* stack_pool::describe(stack_range& range, std::uint8_t size_class) const noexcept {
+  std::byte* const bottom = range.at + range.offset;
+  range.at += range.stride;
+  constexpr std::size_t colours = 32;
+  auto const colour = (range.number++ % colours) * cache_line;
+  constexpr auto described = (sizeof(stack) + cache_line - 1) / cache_line * cache_line;
+  std::byte* const top = bottom + size_of(size_class) - colour - described;
+  auto* const s = ::new (static_cast<void*>(top)) stack;
+  s->bottom = bottom;
+  s->size = static_cast<std::size_t>(top - bottom);
+  s->size_class = size_class;
+  s->context = boost::context::detail::make_fcontext(top, s->size, entry_);
+  reset_floating_point_of(s->context);  // it has the maker's
+  return s;
+}
+
+bool stack_pool::grow(reserve& from, std::size_t stride) noexcept {
+  // Slabs double, so that a small program reserves little and a million stacks need few mappings.
+  constexpr std::size_t first = std::size_t{4} << 20U;
+  constexpr std::size_t last = std::size_t{512} << 20U;
+  auto const wanted = std::min(first << std::min<std::size_t>(from.slabs, 7), last);
+  for (std::size_t count = std::max<std::size_t>(wanted / stride, 1); count > 0; count /= 2) {
+    auto const bytes = count * stride;
+    void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (memory == MAP_FAILED) continue;
+    ::madvise(memory, bytes, MADV_NOHUGEPAGE);  // fails where the kernel has no huge pages, which is as good
+    try {
+      slabs_.push_back({static_cast<std::byte*>(memory), bytes});
+    } catch (std::bad_alloc const&) {
+      ::munmap(memory, bytes);
+      return false;
+    }
+    ++from.slabs;
+    from.at = static_cast<std::byte*>(memory);
+    from.end = from.at + bytes;
+    return true;
+  }
+  return false;
+}
+
+/// @returns of how many stacks, from the first; an unguarded one is never handed out
+std::size_t stack_pool::install_guards(stack_range const& range, std::size_t guard_bytes) const noexcept {
+  auto const count = static_cast<std::size_t>(range.end - range.at) / range.stride;
+  if (guard_ == guard_kind::none) return count;
+  if (guard_ == guard_kind::advice && count > 4) {
+    if (auto const done = advise_many(range.at, guard_bytes, range.stride, count); done > 0) return done;
+  }
+  for (std::size_t n = 0; n < count; ++n) {
+    std::byte* const guard = range.at + n * range.stride;
+    bool const guarded = guard_ == guard_kind::advice ? ::madvise(guard, guard_bytes, MADV_GUARD_INSTALL) == 0
+                                                      : ::mprotect(guard, guard_bytes, PROT_NONE) == 0;
+    if (!guarded) return n;
+  }
+  return count;
+}
+
+void stack_cache::refill(free_list& list, std::uint8_t size_class) noexcept {
+  list.head = pool_.take(size_class, batch);
+  if (list.head == nullptr) {
+    auto& range = ranges_[size_class];
+    if (range.at == range.end) range = pool_.make(size_class);
+    if (range.at != range.end) list.head = pool_.describe(range, size_class);
+  }
+  list.count = 0;
+  for (stack const* s = list.head; s != nullptr; s = s->next) ++list.count;
+}
+
+void stack_cache::spill(free_list& from) noexcept {
+  // The warmest half stays.
+  stack* keep = from.head;
+  for (std::size_t n = 1; n < batch; ++n) keep = keep->next;
+  stack* const first = keep->next;
+  stack* last = first;
+  std::size_t count = 1;
+  while (last->next != nullptr) {
+    last = last->next;
+    ++count;
+  }
+  keep->next = nullptr;
+  from.count -= count;
+  pool_.give(first, last);
+}
+
+void stack_cache::flush() noexcept {
+  for (auto& list : lists_) {
+    if (list.head == nullptr) continue;
+    stack* last = list.head;
+    while (last->next != nullptr) last = last->next;
+    pool_.give(list.head, last);
+    list = {};
+  }
+}
+
+}  // namespace weft::detail

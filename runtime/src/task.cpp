@@ -1,0 +1,417 @@
+#include "aside_join.hpp"
+#include "fatal.hpp"
+#include "record_pool.hpp"
+#include "scheduler.hpp"
+#include "spin_lock.hpp"
+#include "task_end.hpp"
+#include "worker.hpp"
+
+#include <weft/runtime/detail/task_record.hpp>
+#include <weft/runtime/error.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+namespace weft::detail {
+
+namespace {
+
+/// Whether the exception is the task's own cancellation, which is no failure.
+bool is_own_cancellation(fiber_record const& record, std::exception_ptr const& error) noexcept {
+  if (!record.ticket.cancel_requested()) return false;
+  try {
+    std::rethrow_exception(error);
+  } catch (cancelled const&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+[[gnu::noinline, gnu::cold]] void report_uncollected(fiber_record& record) noexcept {
+  if (is_own_cancellation(record, record.error)) return;
+  record_pool::of(&record)->report_unhandled(record.error, record.name != nullptr ? record.name : "");
+}
+
+/// The second of handle and fiber is done with the record.
+[[gnu::always_inline]] inline void free_record(fiber_record& record) noexcept {
+  if (record.error && !record.collected) [[unlikely]]
+    report_uncollected(record);
+  if (record.name != nullptr) delete[] record.name;
+  auto const size_class = record.size_class;
+  if (record.type->destroy != nullptr) {
+    record.type->destroy(record);
+  } else {
+    record.~fiber_record();
+  }
+  discard_record(&record, size_class);
+}
+
+void call_end_callbacks(end_callback* list, record_pool* pool) noexcept {
+  while (list != nullptr) {
+    std::unique_ptr<end_callback> const callback{std::exchange(list, list->next_callback)};
+    try {
+      callback->call();
+    } catch (...) {
+      pool->report_unhandled(std::current_exception(), "on_done callback");
+    }
+  }
+}
+
+}  // namespace
+
+void end_task_slowly(fiber_record& record) noexcept {
+  auto* const pool = record_pool::of(&record);
+  end_callback* callbacks = nullptr;
+  end_callback** last = &callbacks;
+  bool detached = false;
+  {
+    wait_list::section list{record.end};
+    detached = (list.flags() & fiber_record::detached) != 0;
+    list.set_flags(list.flags() | fiber_record::ended);
+    while (wait_node* const node = list.pop_front()) {
+      if (node->owner != nullptr) {
+        (void)node->owner->notify(placement::joiner);
+      } else {
+        *last = static_cast<end_callback*>(node);
+        last = &(*last)->next_callback;
+      }
+    }
+  }
+  if (detached) free_record(record);
+  call_end_callbacks(callbacks, pool);
+}
+
+namespace {
+
+[[gnu::noinline]] bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellation mode);
+
+/// Walks along the joins from one fiber to the next. Who stops joining, and may then free what it joined, waits while
+/// somebody walks.
+class join_chain {
+public:
+  /// Notes that `self` is about to park for `target`.  @returns true if that closes a circle
+  [[nodiscard]] static bool enter(fiber_record& self, fiber_record& target) noexcept {
+    // seq_cst: of two fibers that close a circle at once, each writes its own link and then reads the other's: one of
+    // them sees both.
+    self.joins.store(&target, std::memory_order_seq_cst);
+    if (target.joins.load(std::memory_order_seq_cst) == nullptr) return false;
+    // seq_cst here and in leave(): the walker counts itself and then reads links; who leaves clears its link and then
+    // reads the count. Either the link is gone for the walker, or the walker is seen.
+    walkers_.fetch_add(1, std::memory_order_seq_cst);
+    bool circle = false;
+    unsigned steps = 0;
+    for (auto* at = &target; at != nullptr && !circle && steps < longest; ++steps) {
+      at = at->joins.load(std::memory_order_seq_cst);
+      circle = at == &self;
+    }
+    walkers_.fetch_sub(1, std::memory_order_release);  // pairs with leave()
+    return circle;
+  }
+
+  static void leave(fiber_record& self) noexcept {
+    self.joins.store(nullptr, std::memory_order_seq_cst);
+    for (unsigned spins = 0; walkers_.load(std::memory_order_seq_cst) != 0; ++spins) {
+      // A walk takes nanoseconds, unless the walker has lost its CPU.
+      spins < 64 ? cpu_relax() : std::this_thread::yield();
+    }
+  }
+
+private:
+  static constexpr unsigned longest = 10'000;  // more is no circle that anyone wrote
+  alignas(cache_line) inline static std::atomic<unsigned> walkers_{0};
+};
+
+}  // namespace
+
+void end_unstarted(fiber_record& record) noexcept {
+  auto const error = std::make_exception_ptr(cancelled{record.ticket.reason()});
+  record.type->run(record, &error);
+}
+
+void fail_task(fiber_record& record) noexcept {
+  std::exception_ptr error;
+  try {
+    error = std::make_exception_ptr(stack_unavailable(
+        "weft: no stack of " + std::to_string(stack_pool::size_of(record.stack_class)) +
+        " bytes could be had for a fiber: the address space, or vm.max_map_count where the kernel cannot install "
+        "guards without splitting mappings, is used up"));
+  } catch (...) {  // memory is short too
+    error = std::current_exception();
+  }
+  (void)record.ticket.start();  // the edge from who spawned it
+  record.type->run(record, &error);
+  end_task(record);
+}
+
+namespace {
+
+[[noreturn, gnu::noinline, gnu::cold]] void refuse_spawn(scheduler const* home) {
+  if (home == nullptr) throw no_runtime("weft::spawn: not called on a fiber; use runtime::spawn, or weft::run");
+  throw runtime_stopped("weft: the runtime '" + home->options.name + "' is shutting down and takes no new fibers");
+}
+
+}  // namespace
+
+reserved_record reserve_record(std::size_t size) {
+  worker* const w = current_worker();
+  if (w == nullptr || w->current == nullptr) refuse_spawn(nullptr);
+  if (w->home.stopping.load(std::memory_order_relaxed)) refuse_spawn(&w->home);
+  reserved_record reserved{nullptr, w};
+  {
+    under_identity const scheduler_code{w->identity};
+    reserved.memory = w->records.take(size);
+  }
+  sanitizer_acquire(reserved.memory);
+  return reserved;
+}
+
+void* reserve_record(scheduler* home, std::size_t size, std::size_t stack_size) {
+  if (stack_size != 0) (void)stack_pool::class_of(stack_size);
+  if (home == nullptr) return reserve_record(size).memory;
+  if (home->stopping.load(std::memory_order_relaxed)) refuse_spawn(home);
+  worker* const w = current_worker();
+  if (w == nullptr || &w->home != home) return home->records->take_one(size);
+  void* memory = nullptr;
+  {
+    under_identity const scheduler_code{w->identity};
+    memory = w->records.take(size);
+  }
+  sanitizer_acquire(memory);
+  return memory;
+}
+
+void discard_record(void* memory, std::uint8_t size_class) noexcept {
+  worker* const w = current_worker();
+  auto* const pool = record_pool::of(memory);
+  if (w == nullptr || !w->records.is_of(pool)) return pool->give_one(memory, size_class);
+  sanitizer_release(memory);
+  under_identity const scheduler_code{w->identity};
+  w->records.give(memory, size_class);
+}
+
+namespace {
+
+void prepare(fiber_record& record, scheduler& home) noexcept {
+  record.home = &home;
+  record.ticket.publish();
+  record_pool::set_live(record);
+}
+
+/// @returns the new fiber's id
+std::uint64_t count_spawn(worker& w) noexcept {
+  under_identity const scheduler_code{w.identity};
+  constexpr std::uint64_t block = 1U << 16U;
+  if ((w.next_id & (block - 1)) == 0) w.next_id = scheduler::next_ids.fetch_add(1, std::memory_order_relaxed) * block;
+  // Single writer; relaxed: the reader wants no more than a count (see scheduler::live_fibers()).
+  w.spawned.store(w.spawned.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  return w.next_id++;
+}
+
+}  // namespace
+
+void submit(fiber_record& record, worker* w) noexcept {
+  record.stack_class = w->home.default_stack_class;
+  record.parent = w->current->id;
+  record.id = count_spawn(*w);
+  prepare(record, w->home);
+  under_identity const scheduler_code{w->identity, &record};
+  w->enqueue(record, placement::back);
+}
+
+void submit(fiber_record& record, scheduler* home, spawn_options const& options) noexcept {
+  worker* w = current_worker();
+  bool const inside = w != nullptr && (home == nullptr || &w->home == home);
+  if (inside) home = &w->home;
+  record.stack_class = options.stack_size != 0 ? stack_pool::class_of(options.stack_size) : home->default_stack_class;
+  fiber_record* const self = inside ? w->current : nullptr;
+  if (self != nullptr) record.parent = self->id;
+  if (options.detached) (void)record.end.try_set_flags(0, fiber_record::detached);
+  record.id = inside ? count_spawn(*w) : home->next_ids.fetch_add(1, std::memory_order_relaxed) << 16U;
+  prepare(record, *home);
+  if (!inside) {
+    home->spawned_outside.fetch_add(1, std::memory_order_release);
+    home->make_runnable(record, placement::back);
+    return;
+  }
+  if (options.start != start::eager || self == nullptr) {
+    under_identity const scheduler_code{w->identity, &record};
+    w->enqueue(record, placement::back);
+    return;
+  }
+  worker::run_eagerly(w, *self, record);
+}
+
+void add_end_callback_node(fiber_record& record, std::unique_ptr<end_callback> callback) {
+  {
+    wait_list::section list{record.end};
+    if ((list.flags() & fiber_record::ended) == 0) {
+      list.push_back(*callback.release());
+      return;
+    }
+  }
+  call_end_callbacks(callback.release(), record_pool::of(&record));
+}
+
+std::unique_ptr<char[]> copy_name(std::string_view name) {
+  if (name.empty()) return nullptr;
+  auto copy = std::make_unique<char[]>(name.size() + 1);
+  std::copy(name.begin(), name.end(), copy.get());
+  return copy;
+}
+
+void cancel(fiber_record& fiber, cancel_reason reason) noexcept {
+  if (fiber.ticket.request_cancel(reason) == wait_ticket::outcome::runnable) make_runnable(fiber, placement::back);
+}
+
+void release_handle(fiber_record& fiber) noexcept {
+  if (fiber.end.try_set_flags(0, fiber_record::detached)) return;
+  bool has_ended = false;
+  {
+    wait_list::section list{fiber.end};
+    has_ended = (list.flags() & fiber_record::ended) != 0;
+    if (!has_ended) list.set_flags(list.flags() | fiber_record::detached);
+  }
+  if (has_ended) free_record(fiber);
+}
+
+bool join(fiber_record& fiber, time_point deadline, cancellation mode) {
+  worker* const on = current_worker();
+  if ((fiber.end.flags() & fiber_record::ended) != 0) [[likely]] {
+    fiber_record const* const self = on != nullptr ? on->current : nullptr;
+    if (self != nullptr && self->ticket.cancel_requested() && mode == cancellation::heeded) check_cancelled();
+    return true;
+  }
+  return join_slowly(fiber, on, deadline, mode);
+}
+
+namespace {
+
+[[noreturn, gnu::cold]] void refuse_join(char const* why) {
+  throw std::system_error(std::make_error_code(std::errc::resource_deadlock_would_occur), why);
+}
+
+}  // namespace
+
+void aside_join::open() noexcept {
+  opened_ = true;
+  sanitizer_release(&self_);
+  bool const heeds = mode_ == cancellation::heeded && self_.exceptions.uncaught == 0;
+  if (!self_.ticket.begin(heeds)) {
+    was_cancelled_ = true;
+    return make_runnable(self_, placement::back);
+  }
+  self_.joins.store(&fiber_, std::memory_order_release);  // pairs with the loads in join_chain::enter()
+  ::new (&waiter_) waiter("task", self_);
+  ::new (&node_) wait_node(waiter_);
+  {
+    wait_list::section list{fiber_.end};
+    list.push_back(node_);
+  }
+  if (!self_.ticket.park()) make_runnable(self_, placement::back);
+}
+
+void aside_join::finish_opened() {
+  join_chain::leave(self_);
+  auto const cause = was_cancelled_ ? wake_cause::cancelled : self_.ticket.cause();
+  if (cause == wake_cause::notified) return fiber_.end.wait_unlocked();  // by end_task(), which touches it last
+  if (!was_cancelled_) {
+    wait_list::section list{fiber_.end};
+    list.remove(node_);
+  }
+  if (cause == wake_cause::cancelled) throw cancelled{self_.ticket.reason()};
+}
+
+namespace {
+/// On the fiber or, while that is suspended, on its worker: no edge between the two. (See sanitizers.hpp.)
+WEFT_UNINSTRUMENTED aside_join* take_aside(fiber_record& of) noexcept {
+  if (!of.joiner_aside) return nullptr;
+  aside_join* const join = of.aside;
+  of.joiner_aside = false;
+  of.next = nullptr;
+  return join;
+}
+}  // namespace
+
+void open_aside_join(fiber_record& fiber) noexcept {
+  // The joiner may itself be one for whom another has stepped aside, and so on. Each is read before the one below it is
+  // opened, for then it may run.
+  for (aside_join* join = take_aside(fiber); join != nullptr;) {
+    aside_join* const above = take_aside(join->joiner());
+    join->open();
+    join = above;
+  }
+}
+
+namespace {
+
+bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellation mode) {
+  fiber_record* const self = on != nullptr ? on->current : nullptr;
+  if (self == &fiber) refuse_join("weft::task: a task waits for itself");
+  if (deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0})) {
+    if (mode == cancellation::heeded) check_cancelled();
+    return false;  // it was only to look
+  }
+  if (self != nullptr && deadline == never) {
+    if (mode == cancellation::heeded && self->ticket.cancel_requested()) [[unlikely]]
+      check_cancelled();
+    aside_join aside{*self, fiber, mode};
+    if (worker::step_aside(on, *self, fiber, aside)) {
+      aside.finish();
+      return true;
+    }
+    if (self->joiner_aside) open_aside_join(*self);  // which shows the link above us to join_chain
+  }
+  waiter w{"task", mode};
+  wait_node node{w};
+  {
+    wait_list::section list{fiber.end};
+    if ((list.flags() & fiber_record::ended) != 0) return true;
+    list.push_back(node);
+  }
+  bool const circle = self != nullptr && join_chain::enter(*self, fiber);
+  auto const cause = circle ? wake_cause::timed_out : w.wait(deadline);
+  if (self != nullptr) join_chain::leave(*self);
+  if (cause == wake_cause::notified) {
+    fiber.end.wait_unlocked();  // by end_task(), which touches the record last
+    return true;
+  }
+  {
+    wait_list::section list{fiber.end};
+    list.remove(node);
+  }
+  if (circle) refuse_join("weft::task: tasks wait for each other in a circle");
+  w.rethrow(cause);
+  return (fiber.end.flags() & fiber_record::ended) != 0;
+}
+
+/// @returns false if the fiber cannot be waited for, and must be let go
+[[gnu::noinline]] bool end_and_join(fiber_record& fiber) noexcept {
+  cancel(fiber, cancel_reason::handle_dropped);
+  std::string_view const name = fiber.name != nullptr ? fiber.name : "";
+  if (current_fiber() == &fiber) {
+    record_pool::of(&fiber)->report_unhandled(
+        std::make_exception_ptr(error("a task's handle died on the task's own fiber: it has been detached")), name);
+    return false;
+  }
+  try {
+    return join(fiber, never, cancellation::ignored);
+  } catch (std::system_error const&) {
+    // A circle of joins: whoever closes it lets its task go, and all of them can end.
+    record_pool::of(&fiber)->report_unhandled(std::current_exception(), name);
+    return false;
+  }
+}
+
+}  // namespace
+
+void cancel_and_join(fiber_record& fiber) noexcept {
+  if ((fiber.end.flags() & fiber_record::ended) == 0 && !end_and_join(fiber)) [[unlikely]]
+    return release_handle(fiber);
+  free_record(fiber);
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,39 @@
+#pragma once
+/// @file
+/// A task's first and last step, as the worker takes them.
+
+#include "record_pool.hpp"
+
+#include <weft/runtime/detail/fiber_record.hpp>
+
+namespace weft::detail {
+
+/// Ends a task that was cancelled before it started, without calling its callable.
+void end_unstarted(fiber_record& record) noexcept;
+/// end_task() where somebody waits, or no handle is left.
+void end_task_slowly(fiber_record& record) noexcept;
+
+/// On the fiber: calls the callable, unless it has been cancelled before.
+inline void start_task(fiber_record& record) noexcept {
+  if (!record.ticket.start()) [[unlikely]]
+    return end_unstarted(record);
+  record.type->run(record, nullptr);
+}
+
+/// On the fiber's stack, after its last step: tells who waits, and frees the record if no handle is left. From here on
+/// the record may be gone at any time.
+inline void end_task(fiber_record& record) noexcept {
+  record_pool::set_dead(record);
+  if (record.end.try_set_flags(0, fiber_record::ended)) [[likely]]
+    return;  // a handle is there, and nobody waits
+  end_task_slowly(record);
+}
+
+/// On `fiber`, which is about to wait, and whose joiner has stepped aside for it: makes that an ordinary wait for its
+/// end, so that the joiner can be woken by other causes too.
+void open_aside_join(fiber_record& fiber) noexcept;
+
+/// On a worker's own context: ends a task for which no stack could be had.
+void fail_task(fiber_record& record) noexcept;
+
+}  // namespace weft::detail

@@ -1,0 +1,50 @@
+#include <weft/runtime/this_fiber.hpp>
+
+#include "scheduler.hpp"
+#include "worker.hpp"
+
+#include <weft/runtime/waiter.hpp>
+
+#include <thread>
+
+namespace weft {
+
+void sleep_until(time_point deadline) {
+  waiter self{"sleep"};
+  self.rethrow(self.wait(deadline));
+}
+
+namespace this_fiber {
+
+void yield() {
+  detail::worker* const w = detail::current_worker();
+  if (w == nullptr) return std::this_thread::yield();
+  detail::fiber_record* const self = w->current;
+  if (self == nullptr) return;  // between fibers there is nothing to give way to
+  if (self->ticket.cancel_requested()) [[unlikely]]
+    detail::check_cancelled();
+  detail::worker::yield(w, *self);
+}
+
+fiber_id get_id() noexcept {
+  detail::fiber_record const* const self = detail::current_fiber();
+  return self != nullptr ? fiber_id{self->id} : fiber_id{};
+}
+
+std::string_view name() noexcept {
+  detail::fiber_record const* const self = detail::current_fiber();
+  return self != nullptr && self->name != nullptr ? self->name : std::string_view{};
+}
+
+int worker() noexcept {
+  detail::worker const* const w = detail::current_worker();
+  return w != nullptr && w->current != nullptr ? w->index : -1;
+}
+
+bool cancel_requested() noexcept {
+  detail::fiber_record const* const self = detail::current_fiber();
+  return self != nullptr && self->ticket.cancel_requested();
+}
+
+}  // namespace this_fiber
+}  // namespace weft

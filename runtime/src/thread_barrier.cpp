@@ -1,0 +1,18 @@
+#include <weft/runtime/detail/atomics.hpp>
+
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace weft::detail {
+
+bool thread_barrier::asymmetric() noexcept {
+  static bool const registered = ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0U, 0) == 0;
+  return registered;
+}
+
+void thread_barrier::heavy() noexcept {
+  if (asymmetric()) ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0U, 0);
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,120 @@
+#include "timer_wheel.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace weft::detail {
+
+namespace {
+constexpr std::int64_t end_of_time = never.time_since_epoch().count();
+constexpr unsigned no_slot = ~0U;
+}  // namespace
+
+timer_wheel::timer_wheel() noexcept = default;
+
+std::uint64_t timer_wheel::tick_of(time_point t) noexcept {
+  auto const ns = std::max<std::int64_t>(t.time_since_epoch().count(), 0);
+  return std::min(static_cast<std::uint64_t>(ns) >> tick_bits, last_tick);
+}
+
+void timer_wheel::arm(timer_node& node, time_point deadline) noexcept {
+  std::lock_guard const lock{lock_};
+  node.deadline = deadline;
+  node.wheel = this;
+  link(node);
+  if (deadline < next()) next_.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
+}
+
+void timer_wheel::cancel(timer_node& node) noexcept {
+  std::lock_guard const lock{lock_};
+  // next_ is left as it is: too early a look is harmless, and costs less than finding the next one each time.
+  if (node.linked) unlink(node);
+}
+
+void timer_wheel::link(timer_node& node) noexcept {
+  // A deadline that has passed goes into the present slot, from which it is taken next.
+  auto const tick = std::max(tick_of(node.deadline), now_tick_);
+  auto const differing = tick ^ now_tick_;
+  unsigned const level = differing == 0 ? 0U : (63U - static_cast<unsigned>(std::countl_zero(differing))) / digit_bits;
+  unsigned const digit = static_cast<unsigned>(tick >> (level * digit_bits)) & (slots - 1);
+  node.slot = static_cast<std::uint16_t>(level * slots + digit);
+  slot_list& list = list_of(node);
+  node.next = nullptr;
+  node.prev = list.tail;
+  (list.tail != nullptr ? list.tail->next : list.head) = &node;
+  list.tail = &node;
+  list.earliest = std::min(list.earliest, static_cast<std::int64_t>(node.deadline.time_since_epoch().count()));
+  node.linked = true;
+  occupied_[node.slot / 64U] |= 1ULL << (node.slot % 64U);
+}
+
+void timer_wheel::unlink(timer_node& node) noexcept {
+  slot_list& list = list_of(node);
+  (node.prev != nullptr ? node.prev->next : list.head) = node.next;
+  (node.next != nullptr ? node.next->prev : list.tail) = node.prev;
+  node.linked = false;
+  if (list.head == nullptr) {
+    list.earliest = end_of_time;
+    occupied_[node.slot / 64U] &= ~(1ULL << (node.slot % 64U));
+  }
+}
+
+unsigned timer_wheel::first_slot() const noexcept {
+  for (unsigned word = 0; word < occupied_.size(); ++word) {
+    if (occupied_[word] != 0) return word * 64 + static_cast<unsigned>(std::countr_zero(occupied_[word]));
+  }
+  return no_slot;
+}
+
+timer_node* timer_wheel::pop_due(time_point now) noexcept {
+  for (;;) {
+    auto const slot = first_slot();
+    if (slot == no_slot) {
+      now_tick_ = std::max(now_tick_, tick_of(now));
+      return nullptr;
+    }
+    slot_list& list = lists_[slot];
+    if (list.earliest > now.time_since_epoch().count()) return nullptr;
+    if (slot >= slots) {
+      cascade(slot, tick_of(now));
+      continue;
+    }
+    auto earliest = end_of_time;
+    for (timer_node* node = list.head; node != nullptr; node = node->next) {
+      if (node->deadline <= now) {
+        unlink(*node);
+        return node;
+      }
+      earliest = std::min(earliest, static_cast<std::int64_t>(node->deadline.time_since_epoch().count()));
+    }
+    list.earliest = earliest;  // it was too early: the one it stood for has been cancelled or taken
+  }
+}
+
+void timer_wheel::cascade(unsigned slot, std::uint64_t now_tick) noexcept {
+  slot_list& list = lists_[slot];
+  timer_node* node = list.head;
+  unsigned const level = slot / slots;
+  // Every timer here is at or after the slot's first tick and its earliest deadline, and all others come after the
+  // slot: the present may move up to either, at once past the levels between.
+  auto const first = tick_of(time_point{std::chrono::nanoseconds{list.earliest}});
+  auto const span = level * digit_bits;
+  auto const start = ((now_tick_ >> (span + digit_bits)) << (span + digit_bits)) |
+                     (static_cast<std::uint64_t>(slot % slots) << span);
+  now_tick_ = std::max({now_tick_, start, std::min(first, now_tick)});
+  list = slot_list{};
+  occupied_[slot / 64] &= ~(1ULL << (slot % 64));
+  while (node != nullptr) {
+    timer_node* const next = node->next;
+    if (next != nullptr) __builtin_prefetch(next);
+    link(*node);
+    node = next;
+  }
+}
+
+void timer_wheel::refresh_next() noexcept {
+  auto const slot = first_slot();
+  next_.store(slot == no_slot ? end_of_time : lists_[slot].earliest, std::memory_order_relaxed);
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,522 @@
+#include "worker.hpp"
+
+#include "aside_join.hpp"
+#include "coarse_clock.hpp"
+#include "exceptions.hpp"
+#include "fatal.hpp"
+#include "floating_point.hpp"
+#include "scheduler.hpp"
+#include "task_end.hpp"
+
+#include <weft/runtime/error.hpp>
+#include <weft/runtime/waiter.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace weft::detail {
+
+namespace {
+
+#if defined(__GNUC__)
+// The initial-exec model: one load, in a shared library too.
+[[gnu::tls_model("initial-exec")]]
+#endif
+thread_local worker* this_worker = nullptr;
+
+/// 0.5 to 2 ms, at 1 to 4 GHz, which is how fast time-stamp counters count.
+constexpr std::uint64_t longest_without_tick = 2'000'000;
+
+/// From the worker's identity, which resumes it, to the fiber's.
+[[maybe_unused]] WEFT_UNINSTRUMENTED void go_on_as(fiber_record& fiber) noexcept {
+  sanitizer_thread::watch_accesses();
+  fiber.place->identity.enter();
+  sanitizer_acquire(&fiber);
+}
+
+[[maybe_unused]] stack_bounds bounds_of(stack const& s) noexcept {
+  // The description at the top belongs to the stack as the sanitizer sees it.
+  return {s.bottom, s.size + sizeof(stack)};
+}
+
+}  // namespace
+
+WEFT_UNINSTRUMENTED [[gnu::noinline]] worker* current_worker() noexcept {
+  asm volatile("" ::: "memory");  // keeps the function from being found pure, and its calls from being merged
+  return this_worker;
+}
+
+void worker::bind_thread() noexcept {
+  this_worker = this;
+  exceptions_ = thread_exceptions();
+  identity.adopt_current();
+  reset_floating_point();
+}
+
+worker::worker(scheduler& home_, std::uint16_t index_)
+    : home(home_),
+      index(index_),
+      records(*home_.records),
+      stacks(home_.stacks),
+      migrates_(home_.options.order == scheduling::forced_migration),
+      in_order_(home_.options.order == scheduling::fifo),
+      steals_(home_.options.order == scheduling::work_stealing),
+      random_(0x9E3779B9U * (index_ + 1U)),
+      seen_progress_(home_.options.workers, 0) {
+  now_ = home.world != nullptr ? home.world->now() : clock::now();
+  if (migrates_) ticks_ = 1;
+}
+
+/// What runs next here, or null. The slot goes first; then the ring, in order; then what others put aside for us.
+fiber_record* worker::pick_next() noexcept {
+  if (in_order_) [[unlikely]]
+    return pick_in_order();
+  if ((--ticks_ & glance_mask) == 0) [[unlikely]] {
+    if (ticks_ == 0 || coarse_now() - last_tick_ > longest_without_tick) {
+      if (fiber_record* const fiber = tick()) return fiber;
+    }
+  }
+  if (slot_turns_ < slot_turns) {
+    if (fiber_record* const fiber = take_slot()) {
+      ++slot_turns_;
+      return fiber;
+    }
+  }
+  slot_turns_ = 0;
+  if (fiber_record* const fiber = ring_.take()) return fiber;
+  if (fiber_record* const fiber = take_slot()) return fiber;
+  if (fiber_record* const fiber = take_mail()) return fiber;
+  return take_injected();
+}
+
+[[gnu::always_inline]] inline void worker::push_in_line(fiber_record& fiber) noexcept {
+  if (!ring_.push(&fiber)) [[unlikely]]
+    overflow(fiber);
+  if (!about_to_run_) [[likely]]
+    home.wake_one();
+}
+
+void worker::push(fiber_record& fiber) noexcept { push_in_line(fiber); }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Switching
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// arrive(), with its commonest case in line. (Not under a sanitizer, whose calls the caller must not contain.)
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::land(void* from) noexcept {
+  if (!sanitized && then_ == after::requeue_here) [[likely]] {
+    left_->context = from;
+    return push_in_line(*left_);
+  }
+  arrive(from);
+}
+
+/// First thing on the context jumped to: does for the one that was left what could not be done before its registers
+/// were saved. From here on others may run it.
+void worker::arrive(void* from) noexcept {
+  switch (then_) {
+    case after::requeue:
+      left_->context = from;
+      enqueue(*left_, placement::back);
+      return;
+    case after::requeue_here:
+      left_->context = from;
+      push(*left_);
+      return;
+    case after::park: {
+      fiber_record& left = *left_;
+      left.context = from;
+      if (!left.ticket.park()) enqueue(left, placement::back);
+      return;
+    }
+    case after::step_aside: left_->context = from; return;
+    case after::next_in_line:
+      left_->context = from;
+      enqueue(*left_, placement::next);
+      home.wake_one();  // the child may run for long
+      return;
+    case after::cache_stack:
+      left_stack_->context = from;
+      reset_floating_point_of(from);
+      stacks.give(left_stack_);
+      return;
+    case after::nothing: own_context_ = from; return;
+  }
+}
+
+/// Fetches what the next switches will touch. The jump saves the control registers, and that waits for all loads under
+/// way: each must be in the cache by then. So a record comes two steps ahead, and what it points to, one.
+[[gnu::always_inline]] inline void worker::prefetch_following() const noexcept {
+  __builtin_prefetch(ring_.peek(1));
+  if (!ring_.has_leased()) return;
+  auto* const context = static_cast<std::byte const*>(ring_.peek(0)->context);
+  for (std::size_t line = 0; line < 3; ++line) __builtin_prefetch(context + line * cache_line);
+}
+
+/// Gives `fiber` its stack.
+[[gnu::always_inline]] inline bool worker::find_place(fiber_record& fiber) noexcept {
+  fiber.place = stacks.take(fiber.stack_class);
+  if (fiber.place != nullptr) return true;
+  unplaced_ = &fiber;
+  return false;
+}
+
+/// Makes sure that `fiber` can be entered.
+[[gnu::always_inline]] inline bool worker::place(fiber_record& fiber) noexcept {
+  return fiber.place != nullptr || find_place(fiber);
+}
+
+/// Makes `fiber` the running one.  @returns the context to jump to
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void* worker::enter(fiber_record& fiber) noexcept {
+  current = &fiber;
+  fiber.last_worker = index;
+  sanitizer_release(&fiber);
+  *exceptions_ = fiber.exceptions;
+  void* const saved = fiber.context;
+  return saved != nullptr ? saved : fiber.place->context;
+}
+
+/// Leaves the running context for `next`, or for the worker's own if null. Called, and left, under the identity of the
+/// worker; but the worker may be another one when it returns.
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::suspend(worker* w, fiber_record* self,
+                                                                       fiber_record* next, after then) noexcept {
+  self->exceptions = *w->exceptions_;
+  w->left_ = self;
+  w->then_ = then;
+  void* to = nullptr;
+  stack_bounds bounds;
+  if (next != nullptr) {
+    to = w->enter(*next);
+    if constexpr (sanitized) bounds = bounds_of(*next->place);
+  } else {
+    to = w->own_context_;
+    w->current = nullptr;
+    *w->exceptions_ = {};
+    bounds = w->own_stack_;
+  }
+  announce_switch(&self->place->fake_stack, bounds);
+  transfer const t = jump(to, w);
+  complete_switch(self->place->fake_stack);
+  static_cast<worker*>(t.data)->land(t.fctx);
+}
+
+/// Runs `fiber` from beginning to end, on the stack that we are on.
+/// @param joiner  set to who stepped aside for it and has not gone on since
+/// @returns the worker on which it ended
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(worker* w, fiber_record& fiber,
+                                                                            fiber_record*& joiner) noexcept {
+  stack* const own = fiber.place;
+  if constexpr (sanitized) {
+    own->identity.create();
+    go_on_as(fiber);
+    sanitizer_acquire(own);  // from whoever was on this stack before
+  }
+  start_task(fiber);
+  w = current_worker();
+  w->current = nullptr;
+  w->finished.store(w->finished.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
+  end_task(fiber);  // the record may be gone
+  if constexpr (sanitized) {
+    sanitizer_release(own);
+    sanitizer_release(&w->home);
+    w->identity.enter_on_fiber_stack();
+    own->identity.destroy();
+  }
+  return w;
+}
+
+/// What runs next after a fiber has ended: the joiner that stepped aside for it, but every so often another first.
+[[gnu::always_inline]] inline fiber_record* worker::after_end(fiber_record* joiner) noexcept {
+  if (joiner == nullptr) [[likely]]
+    return pick_next();
+  if ((--ticks_ & glance_mask) != 0) [[likely]]
+    return joiner;
+  return look_around(*joiner);
+}
+
+/// Turns to others by time only: the joiners of fork-join code form a chain, and a wait must be opened for each of them
+/// before the last can be put off.
+fiber_record* worker::look_around(fiber_record& joiner) noexcept {
+  auto const present = coarse_now();
+  bool const late = present - last_turn_ > longest_without_tick;
+  if (ticks_ != 0 && !late) return &joiner;
+  fiber_record* other = tick();
+  if (other != nullptr && !late) {
+    push(*other);
+    return &joiner;
+  }
+  last_turn_ = present;
+  if (other == nullptr) other = ring_.take();
+  if (other == nullptr) return &joiner;
+  if (joiner.joiner_aside) open_aside_join(joiner);
+  enqueue(joiner, placement::next);
+  return other;
+}
+
+/// A stack's base loop. Runs the current fiber to its end, and then, in place, every next one that has no stack yet; to
+/// a fiber that has one it jumps, and this stack waits in the cache for the next new fiber.
+WEFT_UNINSTRUMENTED void worker::stack_main(transfer t) {
+  auto* w = static_cast<worker*>(t.data);
+  stack* const own = w->current->place;
+  for (;;) {
+    complete_switch(own->fake_stack);
+    w->land(t.fctx);
+    fiber_record* next = w->current;
+    for (;;) {
+      fiber_record* joiner = nullptr;
+      w = run_fiber(w, *next, joiner);
+      w->home.note_end();
+      next = w->after_end(joiner);
+      if (next == nullptr || next->place != nullptr || next->stack_class != own->size_class) break;
+      next->place = own;
+      next->last_worker = w->index;
+      sanitizer_release(next);
+      w->current = next;
+      reset_floating_point();  // the one before may have changed it
+    }
+    void* to = nullptr;
+    stack_bounds bounds;
+    if (next != nullptr && w->place(*next)) {
+      to = w->enter(*next);
+      if constexpr (sanitized) bounds = bounds_of(*next->place);
+    } else {
+      to = w->own_context_;
+      bounds = w->own_stack_;
+    }
+    w->left_stack_ = own;
+    w->then_ = after::cache_stack;
+    announce_switch(&own->fake_stack, bounds);
+    t = jump(to, w);
+    w = static_cast<worker*>(t.data);
+  }
+}
+
+/// From the worker's own context to `fiber`; returns when nothing is left to run.
+WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::dispatch(fiber_record& fiber) noexcept {
+  if (!place(fiber)) return;
+  then_ = after::nothing;
+  void* const to = enter(fiber);
+  stack_bounds bounds;
+  if constexpr (sanitized) bounds = bounds_of(*fiber.place);
+  announce_switch(&own_fake_stack_, bounds);
+  sanitizer_thread::ignore_accesses();
+  transfer const t = jump(to, this);
+  sanitizer_thread::watch_accesses();
+  complete_switch(own_fake_stack_);
+  arrive(t.fctx);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What a fiber calls
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// The commonest case in line: another fiber is at hand, and it has a stack. (Not under a sanitizer, as in land().)
+WEFT_UNINSTRUMENTED void worker::yield(worker* w, fiber_record& self) noexcept {
+  bool const plain = !sanitized && (w->ticks_ & glance_mask) != 1 && !self.pinned && !self.joiner_aside &&
+                     w->ring_.has_leased() && w->slot_.load(std::memory_order_relaxed) == nullptr;
+  if (!plain) [[unlikely]]
+    return yield_slowly(w, self, nullptr);
+  --w->ticks_;
+  fiber_record* const next = w->ring_.take_leased();
+  if (next == nullptr || next->context == nullptr) [[unlikely]]
+    return yield_slowly(w, self, next);
+  w->prefetch_following();
+  suspend(w, &self, next, after::requeue_here);
+}
+
+/// @param next  what is to run, if that has been decided
+WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber_record& self,
+                                                                fiber_record* next) noexcept {
+  if (self.joiner_aside) [[unlikely]]
+    open_aside_join(self);
+  w->identity.enter_on_fiber_stack();
+  if (next == nullptr) next = w->pick_next();
+  bool const must_leave = w->migrates_ && !self.pinned;
+  if (next != nullptr && w->place(*next)) {
+    suspend(w, &self, next, after::requeue);
+  } else if (must_leave || w->unplaced_ != nullptr) {
+    suspend(w, &self, nullptr, after::requeue);
+  }
+  if constexpr (sanitized) go_on_as(self);
+}
+
+WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self) noexcept {
+  if (self.ticket.woken()) return;
+  if (self.joiner_aside) [[unlikely]]
+    open_aside_join(self);
+  w->identity.enter_on_fiber_stack();
+  fiber_record* next = w->pick_next();
+  if (next != nullptr && !w->place(*next)) next = nullptr;
+  suspend(w, &self, next, after::park);
+  if constexpr (sanitized) go_on_as(self);
+}
+
+WEFT_UNINSTRUMENTED bool worker::step_aside(worker* w, fiber_record& self, fiber_record& child,
+                                            aside_join& join) noexcept {
+  sanitizer_release(&child);
+  w->identity.enter_on_fiber_stack();
+  bool const ours = w->steals_ && w->ring_.retake(&child);
+  if (ours) {
+    child.aside = &join;
+    child.joiner_aside = true;
+    suspend(w, &self, w->place(child) ? &child : nullptr, after::step_aside);
+  }
+  if constexpr (sanitized) go_on_as(self);
+  return ours;
+}
+
+WEFT_UNINSTRUMENTED void worker::run_eagerly(worker* w, fiber_record& self, fiber_record& child) noexcept {
+  if (self.joiner_aside) [[unlikely]]
+    open_aside_join(self);
+  sanitizer_release(&child);
+  w->identity.enter_on_fiber_stack();
+  sanitizer_acquire(&child);
+  suspend(w, &self, w->place(child) ? &child : nullptr, after::next_in_line);
+  if constexpr (sanitized) go_on_as(self);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Queues
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// The ring is full: half of it moves to the injection queue, from the front, so that the order is kept.
+void worker::overflow(fiber_record& fiber) noexcept {
+  fiber_record* first = nullptr;
+  fiber_record* last = nullptr;
+  std::size_t count = 0;
+  for (; count < ring_capacity / 2; ++count) {
+    fiber_record* const oldest = ring_.take();
+    if (oldest == nullptr) break;
+    (last != nullptr ? last->next : first) = oldest;
+    last = oldest;
+  }
+  if (count > 0) home.injected.push_list(first, last, count);
+  if (!ring_.push(&fiber)) home.injected.push(fiber);
+}
+
+/// Timers and I/O are served soon, whatever the length of the queue: the slot for the first, and others wait for it.
+void worker::enqueue_promptly(fiber_record& fiber) noexcept {
+  fiber_record* free = nullptr;
+  // release: publishes the fiber to who takes it from the slot.
+  if (!slot_.compare_exchange_strong(free, &fiber, std::memory_order_release, std::memory_order_relaxed)) {
+    returning.push(fiber);
+  }
+  if (!about_to_run_) home.wake_one();
+}
+
+/// Takes the fiber in the slot, and puts the next in.
+fiber_record* worker::take_slot() noexcept {
+  // relaxed: only this worker puts there; the exchange decides. acquire: pairs with enqueue(); the fiber may have been
+  // put there on behalf of another.
+  if (slot_.load(std::memory_order_relaxed) == nullptr) return returning.pop(1);
+  fiber_record* const fiber = slot_.exchange(nullptr, std::memory_order_acquire);
+  if (!returning.empty()) [[unlikely]] {
+    if (fiber_record* const following = returning.pop(1)) slot_.store(following, std::memory_order_release);
+  }
+  return fiber;
+}
+
+/// Whether a joiner should go on at once here, where the task that it joins has ended. In fork-join code it should:
+/// what it holds is older than what is queued. A joiner with many tasks queued is likely to wait for more than this
+/// one, and would only park again; and if they are queued at another worker, it is better off there, beside their
+/// records.
+/// @returns false after having queued it elsewhere
+bool worker::goes_first(fiber_record& joiner) noexcept {
+  constexpr std::uint32_t many = 128;
+  if (ring_.size() >= many) {
+    push(joiner);
+    return false;
+  }
+  worker& last = *home.workers[joiner.last_worker];
+  if (&last == this || last.ring_.size() < many) return true;
+  last.returning.push(joiner);
+  thread_barrier::light();  // pairs with the heavy one in sleep()
+  if (last.asleep.load(std::memory_order_relaxed)) last.loop.wake();
+  return false;
+}
+
+void worker::enqueue(fiber_record& fiber, placement where) noexcept {
+  if (steals_ && !fiber.pinned) [[likely]] {
+    if (where == placement::back) [[likely]]
+      return push_in_line(fiber);
+    if (where == placement::prompt) return enqueue_promptly(fiber);
+    if (where == placement::joiner && !goes_first(fiber)) return;
+    // release: publishes the fiber to who takes it from the slot; acquire: makes the one pushed out ours.
+    fiber_record* const pushed_out = slot_.exchange(&fiber, std::memory_order_acq_rel);
+    if (pushed_out != nullptr) push(*pushed_out);
+    return;
+  }
+  if (in_order_) return ordered_.push(fiber);
+  auto const target = fiber.pinned || fiber.last_worker == fiber_record::no_worker
+                          ? fiber.last_worker
+                          : static_cast<std::uint16_t>((fiber.last_worker + 1U) % home.workers.size());
+  if (target == fiber_record::no_worker) return push(fiber);
+  worker& other = *home.workers[target];
+  other.mailbox.push(fiber);
+  if (&other != this) other.loop.wake();
+}
+
+/// The same with one worker and strict order: one queue, which nothing passes but by the environment's choice.
+fiber_record* worker::pick_in_order() noexcept {
+  while (fiber_record* const fiber = home.injected.pop(1)) ordered_.push(*fiber);
+  now();
+  expire_timers(timers);
+  if (loop.watches_any()) loop.poll();
+  auto const ready = ordered_.size();
+  if (ready < 2 || home.world == nullptr) return ordered_.take(0);
+  return ordered_.take(home.world->choose(ready) % ready);
+}
+
+/// Every so many switches: what would starve if the ring never ran dry.
+fiber_record* worker::tick() noexcept {
+  ticks_ = migrates_ ? 1 : ticks_between_looks;
+  last_tick_ = coarse_now();
+  now();
+  expire_timers(timers);
+  if (loop.watches_any()) loop.poll();
+  // Both may never run dry: they take turns with each other, and with the ring.
+  mail_first_ = !mail_first_;
+  if (mail_first_ || !migrates_) {
+    if (fiber_record* const fiber = take_mail()) return fiber;
+  }
+  return take_injected();
+}
+
+fiber_record* worker::take_mail() noexcept {
+  fiber_record* const fiber = mailbox.pop(1);
+  return fiber != nullptr ? fiber : returning.pop(1);
+}
+
+/// One fiber to run now, and a fair share of the others into the ring.
+fiber_record* worker::take_injected() noexcept {
+  auto const size = home.injected.size();
+  if (size == 0) return nullptr;
+  auto const room = ring_capacity / 2 - std::min(ring_.owned(), ring_capacity / 2);
+  auto const share = std::min<std::size_t>(size / home.workers.size() + 1, room + 1);
+  fiber_record* const first = home.injected.pop(share);
+  if (first == nullptr) return nullptr;
+  for (fiber_record* fiber = first->next; fiber != nullptr;) {
+    fiber_record* const next = fiber->next;
+    push(*fiber);
+    fiber = next;
+  }
+  if (!home.injected.empty()) home.wake_one();
+  return first;
+}
+
+time_point worker::now() noexcept {
+  now_ = home.world != nullptr ? home.world->now() : clock::now();
+  return now_;
+}
+
+/// @returns whether any timer was due
+bool worker::expire_timers(timer_wheel& of) noexcept {
+  if (!of.due(now_)) return false;
+  constexpr std::size_t at_once = 256;
+  of.expire(now_, at_once, [](timer_node& node) { node.owner->notify(placement::prompt, wake_cause::timed_out); });
+  return true;
+}
+
+}  // namespace weft::detail

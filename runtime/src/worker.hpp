@@ -1,0 +1,167 @@
+#pragma once
+/// @file
+/// A worker: one OS thread that runs fibers, with all that it needs within reach.
+
+#include "injection_queue.hpp"
+#include "ordered_queue.hpp"
+#include "poller.hpp"
+#include "record_pool.hpp"
+#include "sanitizers.hpp"
+#include "stack_pool.hpp"
+#include "switch.hpp"
+#include "timer_wheel.hpp"
+
+#include <weft/runtime/detail/fiber_record.hpp>
+#include <weft/runtime/detail/ring.hpp>
+#include <weft/runtime/options.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+namespace weft::detail {
+
+class scheduler;
+class worker;
+
+/// The worker whose thread this is, or null. Never inlined, and opaque to the optimiser: a fiber may be on another
+/// thread after any wait, and no compiler may keep the address of a thread_local, or what it held, across one.
+[[nodiscard]] worker* current_worker() noexcept;
+
+/// Fields without a comment on their threads are touched by the worker's thread only.
+class alignas(cache_line) worker {
+public:
+  static constexpr std::uint32_t ring_capacity = 2048;
+
+  worker(scheduler& home, std::uint16_t index);
+  worker(worker const&) = delete;
+
+  // --- for the fiber that runs here ---
+
+  /// Queues the calling fiber behind all that is ready and runs something else.
+  static void yield(worker* w, fiber_record& self) noexcept;
+  /// Runs something else until the calling fiber's open wait ends.
+  static void park(worker* w, fiber_record& self) noexcept;
+  /// Runs `child` at once if it is the newest in this worker's queue, and the caller again as soon as `child` ends or
+  /// waits; where it waits, it first calls open_aside_join().  @returns false, having done nothing, if it is not
+  [[nodiscard]] static bool step_aside(worker* w, fiber_record& self, fiber_record& child, aside_join& join) noexcept;
+  /// Runs the new fiber `child` at once; the caller is next in line.
+  static void run_eagerly(worker* w, fiber_record& self, fiber_record& child) noexcept;
+
+  // --- for whoever runs on this worker's thread ---
+
+  /// Queues a ready fiber here.
+  void enqueue(fiber_record& fiber, placement where) noexcept;
+  /// Ready fibers here. A hint.
+  [[nodiscard]] std::size_t queued() const noexcept { return ring_.size() + ordered_.size(); }
+  /// The present, read anew.
+  time_point now() noexcept;
+  /// The last reading: no older than the last 64 switches.
+  [[nodiscard]] time_point last_now() const noexcept { return now_; }
+
+  /// The thread's own function.
+  void run_loop() noexcept;
+
+  void bind_thread() noexcept;
+
+  fiber_record* current = nullptr;  ///< the fiber that runs, or null in the worker's own context
+  scheduler& home;
+  std::uint16_t const index;
+  sanitizer_thread identity{};
+  record_cache records;
+  stack_cache stacks;
+  std::uint64_t next_id = 0;  ///< ids up to the next multiple of 2^16 are this worker's to give
+  // Written by this worker, read by all.
+  std::atomic<std::uint64_t> spawned{0};
+  std::atomic<std::uint64_t> finished{0};
+
+  // --- for all workers ---
+  timer_wheel timers;
+  poller loop;
+  injection_queue mailbox;    ///< fibers that only this worker may run
+  injection_queue returning;  ///< behind the slot: prompt fibers, and joiners that others sent back; may be stolen
+  std::atomic<bool> asleep{false};  ///< set by this worker before it looks for the last time
+  std::thread thread;
+
+  static void stack_main(transfer t);  ///< the base loop of every stack
+
+private:
+  friend class scheduler;
+
+  /// What becomes of the context that was left, once its registers are saved.
+  enum class after : unsigned char { nothing, requeue, requeue_here, park, next_in_line, step_aside, cache_stack };
+
+  static void yield_slowly(worker* w, fiber_record& self, fiber_record* next) noexcept;
+  static void suspend(worker* w, fiber_record* self, fiber_record* next, after then) noexcept;
+  void land(void* from) noexcept;
+  void arrive(void* from) noexcept;
+  void prefetch_following() const noexcept;
+  bool place(fiber_record& fiber) noexcept;
+  bool find_place(fiber_record& fiber) noexcept;
+  void* enter(fiber_record& fiber) noexcept;
+  fiber_record* pick_next() noexcept;
+  fiber_record* pick_in_order() noexcept;
+  fiber_record* tick() noexcept;
+  fiber_record* take_injected() noexcept;
+  fiber_record* take_mail() noexcept;
+  bool expire_timers(timer_wheel& of) noexcept;
+  void push(fiber_record& fiber) noexcept;
+  bool goes_first(fiber_record& joiner) noexcept;
+  void enqueue_promptly(fiber_record& fiber) noexcept;
+  fiber_record* take_slot() noexcept;
+  void push_in_line(fiber_record& fiber) noexcept;
+  void overflow(fiber_record& fiber) noexcept;
+  fiber_record* after_end(fiber_record* joiner) noexcept;
+  fiber_record* look_around(fiber_record& joiner) noexcept;
+  static worker* run_fiber(worker* w, fiber_record& fiber, fiber_record*& joiner) noexcept;
+
+  // The worker's own context.
+  void dispatch(fiber_record& fiber) noexcept;
+  fiber_record* search() noexcept;
+  fiber_record* steal_from(worker& victim, bool also_slot) noexcept;
+  fiber_record* look_after_neighbours() noexcept;
+  void judge_last_steal() noexcept;
+  bool work_in_sight() noexcept;
+  fiber_record* sleep() noexcept;
+  time_point with_slack(time_point deadline) const noexcept;
+  fiber_record* skip_time() noexcept;
+  void fail_unplaced() noexcept;
+
+  static constexpr std::uint32_t ticks_between_looks = 64;
+  static constexpr std::uint32_t glance_mask = 7;  // in between, every so many switches, the time is looked at
+  static constexpr unsigned slot_turns = 61;
+
+  // Handed from the context that is left to the one that goes on.
+  fiber_record* left_ = nullptr;
+  stack* left_stack_ = nullptr;
+  after then_ = after::nothing;
+
+  std::uint32_t ticks_ = ticks_between_looks;  // until the next look; stays 1 where fibers must migrate
+  std::uint64_t last_tick_ = 0;                // on the coarse clock
+  std::uint64_t last_turn_ = 0;                // when others had a turn before a joiner, on the coarse clock
+  bool mail_first_ = false;
+  bool const migrates_;                    // scheduling::forced_migration
+  bool const in_order_;                    // scheduling::fifo
+  bool const steals_;                      // scheduling::work_stealing
+  unsigned slot_turns_ = 0;                // how often in a row the slot went first
+  exception_state* exceptions_ = nullptr;  // this thread's
+  void* own_context_ = nullptr;            // the loop's, while a fiber runs
+  fiber_record* unplaced_ = nullptr;       // a new fiber for which no stack could be had
+  stack_bounds own_stack_{};
+  void* own_fake_stack_ = nullptr;
+  time_point now_{};
+  std::uint32_t random_;
+  bool searching_ = false;
+  bool about_to_run_ = false;    // just woken, and what is queued meanwhile is run next: one fiber needs no help
+  time_point woken_at_{};        // by a timer, last
+  int reluctance_ = 0;           // rounds of a search before it steals
+  std::uint32_t stolen_ = 0;     // in the last steal, until it has been judged
+  std::uint64_t stolen_at_ = 0;  // on the coarse clock
+  std::atomic<fiber_record*> slot_{nullptr};  // next in line; this worker puts, any takes
+  ordered_queue ordered_;                     // in place of the ring and the slot, with scheduling::fifo
+  basic_ring<fiber_record*, ring_capacity> ring_;
+  std::vector<std::uint64_t> seen_progress_;  // of each neighbour, when it was last looked after
+};
+
+}  // namespace weft::detail

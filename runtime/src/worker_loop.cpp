@@ -1,0 +1,231 @@
+/// @file
+/// The worker's own context: what it does when no fiber is left in its queue. It steals, looks after neighbours that
+/// are stuck, and sleeps in libuv.
+
+#include "aside_join.hpp"
+#include "coarse_clock.hpp"
+#include "scheduler.hpp"
+#include "task_end.hpp"
+#include "worker.hpp"
+
+#include <weft/runtime/error.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <pthread.h>
+
+namespace weft::detail {
+
+namespace {
+constexpr int search_rounds = 24;
+/// While a neighbour runs, one sleeper looks after it this often: timers and I/O are never served later than 10 ms.
+constexpr std::chrono::milliseconds watch_interval{4};
+
+[[maybe_unused]] stack_bounds thread_stack() noexcept {
+  stack_bounds bounds;
+  pthread_attr_t attributes;
+  if (::pthread_getattr_np(::pthread_self(), &attributes) == 0) {
+    void* bottom = nullptr;
+    ::pthread_attr_getstack(&attributes, &bottom, &bounds.size);
+    ::pthread_attr_destroy(&attributes);
+    bounds.bottom = bottom;
+  }
+  return bounds;
+}
+/// 2.5 to 10 ms, at 1 to 4 GHz: how often at most a sleeper is woken to look after who goes to work.
+constexpr std::uint64_t longest_unwatched = 10'000'000;
+
+}  // namespace
+
+void worker::run_loop() noexcept {
+  bind_thread();
+  if constexpr (sanitized) own_stack_ = thread_stack();
+  while (!home.quit.load(std::memory_order_acquire)) {  // pairs with ~scheduler()
+    fiber_record* next = pick_next();
+    if (next == nullptr) next = search();
+    if (next == nullptr) next = sleep();
+    if (next == nullptr) continue;
+    if (searching_) {
+      searching_ = false;
+      if (home.idle.found()) home.wake_one();  // the last searcher found something: there may be more
+    }
+    dispatch(*next);
+    if (unplaced_ != nullptr) fail_unplaced();
+  }
+}
+
+/// No stack could be had for a new fiber.
+void worker::fail_unplaced() noexcept {
+  fiber_record& fiber = *std::exchange(unplaced_, nullptr);
+  fiber.last_worker = index;
+  fiber_record* const joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
+  finished.store(finished.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  fail_task(fiber);
+  if (joiner != nullptr) {
+    if (joiner->joiner_aside) open_aside_join(*joiner);
+    enqueue(*joiner, placement::next);
+  }
+  home.note_end();
+}
+
+fiber_record* worker::search() noexcept {
+  auto const workers = static_cast<std::uint32_t>(home.workers.size());
+  if (workers == 1) return nullptr;
+  if (!searching_) {
+    if (!home.idle.search(workers)) return nullptr;
+    searching_ = true;
+  }
+  judge_last_steal();
+  for (int round = -reluctance_; round < search_rounds; ++round) {
+    // Long queues first. Taking single fibers off a neighbour that is just queueing many costs both more than it saves:
+    // the lines that hold queue and fibers go back and forth.
+    bool const may_steal = round >= 0;
+    auto const worth = std::uint32_t{64} >> std::clamp(round / 3, 0, 6);
+    random_ = random_ * 1664525U + 1013904223U;  // Numerical Recipes' generator: only to spread the victims
+    auto const start = random_ >> 16U;
+    for (std::uint32_t i = 0; may_steal && i < workers; ++i) {
+      worker& victim = *home.workers[(start + i) % workers];
+      if (&victim == this) continue;
+      if (victim.ring_.size() < worth && round != search_rounds - 1) continue;
+      if (fiber_record* const fiber = steal_from(victim, round == search_rounds - 1)) return fiber;
+    }
+    if (fiber_record* const fiber = take_injected()) return fiber;
+    if (fiber_record* const fiber = take_mail()) return fiber;
+    for (int i = 0; i < 8; ++i) cpu_relax();
+  }
+  return nullptr;
+}
+
+/// Fibers that each take less time than a steal costs are better left where they are, as long as their worker gets
+/// through them: after a steal that was not worth it the next one waits twice as long, up to about 30 us.
+void worker::judge_last_steal() noexcept {
+  constexpr std::uint64_t worth_it = 1000;  // cycles for each fiber
+  constexpr int most_rounds = 192;
+  auto const stolen = std::exchange(stolen_, 0);
+  if (stolen == 0) return;
+  bool const short_ones = coarse_now() - stolen_at_ < stolen * worth_it;
+  reluctance_ = short_ones ? std::min(2 * reluctance_ + 3, most_rounds) : 0;
+}
+
+/// Takes half of what the victim has queued: one to run, the rest into the ring.
+fiber_record* worker::steal_from(worker& victim, bool also_slot) noexcept {
+  auto const half = (victim.ring_.size() + 1) / 2;
+  fiber_record* first = nullptr;
+  for (std::uint32_t taken = 0; taken < half; ++taken) {
+    fiber_record* const fiber = victim.ring_.steal();
+    if (fiber == nullptr) break;
+    if (first == nullptr) {
+      first = fiber;
+    } else if (!ring_.push(fiber)) {
+      home.injected.push(*fiber);
+      break;
+    }
+  }
+  if (first != nullptr) {
+    stolen_ = half;
+    stolen_at_ = coarse_now();
+    return first;
+  }
+  if (!also_slot) return nullptr;
+  if (fiber_record* const fiber = victim.returning.pop(1)) return fiber;
+  // relaxed: a look; the exchange decides. acquire: pairs with the victim's enqueue().
+  if (victim.slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;
+  return victim.slot_.exchange(nullptr, std::memory_order_acquire);
+}
+
+/// For workers that are busy with one long-running fiber: does what they would do between two fibers.
+fiber_record* worker::look_after_neighbours() noexcept {
+  now();
+  for (auto const& neighbour : home.workers) {
+    worker& w = *neighbour;
+    if (&w == this) continue;
+    expire_timers(w.timers);
+    if (w.loop.watches_any()) w.loop.try_poll();
+    auto const progress = w.ring_.progress();
+    auto const seen = std::exchange(seen_progress_[w.index], progress);
+    if (progress == seen && (progress & 1U) != 0 && thread_barrier::asymmetric()) {
+      w.ring_.rescue([this](fiber_record* fiber) { push(*fiber); });
+    }
+  }
+  return pick_next();
+}
+
+/// Whether any queue that this worker may take from holds something.
+bool worker::work_in_sight() noexcept {
+  if (!home.injected.empty() || !mailbox.empty()) return true;
+  return std::any_of(home.workers.begin(), home.workers.end(), [this](auto const& w) {
+    if (!w->returning.empty()) return true;
+    return w.get() != this && (w->ring_.size() != 0 || w->slot_.load(std::memory_order_relaxed) != nullptr);
+  });
+}
+
+/// In virtual time: moves on to the next deadline.
+fiber_record* worker::skip_time() noexcept {
+  while (home.world->skip_to(timers.next())) {
+    if (fiber_record* const fiber = pick_next()) return fiber;
+    if (timers.next() == never) break;
+  }
+  return nullptr;
+}
+
+/// Where timers come thick and fast, a little slack lets one wake-up serve several. A worker that was woken by one not
+/// long ago adds what the kernel by default adds to a thread's sleep; others sleep exactly.
+time_point worker::with_slack(time_point deadline) const noexcept {
+  constexpr std::chrono::microseconds often{100};
+  constexpr std::chrono::microseconds slack{50};
+  return deadline != never && deadline - woken_at_ < often ? deadline + slack : deadline;
+}
+
+fiber_record* worker::sleep() noexcept {
+  if (home.world != nullptr) {
+    if (fiber_record* const fiber = skip_time()) return fiber;
+  }
+  // relaxed: the barrier orders it. Without one, the exchange in park() does.
+  asleep.store(true, std::memory_order_relaxed);
+  home.idle.park(index, std::exchange(searching_, false));
+  thread_barrier::heavy();  // pairs with idle_set::wanted(): from here on new work sees us parked, or we see it
+  if (work_in_sight() || home.quit.load(std::memory_order_acquire)) {
+    asleep.store(false, std::memory_order_relaxed);
+    searching_ = !home.idle.unpark(index) || home.idle.search(static_cast<std::uint32_t>(home.workers.size()) * 2);
+    return pick_next();
+  }
+  auto deadline = timers.next();
+  if (home.world != nullptr && deadline != never) deadline = add(clock::now(), deadline - home.world->now());
+  // One sleeper looks after the neighbours, as long as any of them is awake.
+  bool watching = false;
+  auto const others_awake = [this] { return home.idle.parked() + home.idle.searching() < home.workers.size(); };
+  if (others_awake() && !home.neighbours_watched.exchange(true, std::memory_order_acq_rel)) {
+    watching = true;
+    deadline = std::min(deadline, now() + watch_interval);
+  }
+  about_to_run_ = true;
+  loop.sleep(with_slack(deadline));
+  asleep.store(false, std::memory_order_relaxed);
+  // Woken by pick(), it counts as searching already.
+  searching_ = !home.idle.unpark(index);
+  if (timers.due(now())) {
+    woken_at_ = now_;
+    expire_timers(timers);
+  }
+  fiber_record* next = pick_next();
+  about_to_run_ = false;
+  if (watching) {
+    if (next == nullptr) next = look_after_neighbours();
+    home.neighbours_watched.store(false, std::memory_order_release);
+  }
+  if (next == nullptr) return nullptr;
+  if (ring_.size() != 0 || !returning.empty()) home.wake_one();
+  // Who goes to work while timers or descriptors depend on it wants to be watched.
+  if (!home.neighbours_watched.load(std::memory_order_relaxed) &&
+      (watching || timers.next() != never || loop.watches_any())) {
+    auto const present = coarse_now();
+    if (present - home.watcher_called.load(std::memory_order_relaxed) > longest_unwatched) {
+      home.watcher_called.store(present, std::memory_order_relaxed);
+      home.wake_one();
+    }
+  }
+  return next;
+}
+
+}  // namespace weft::detail
