@@ -1,0 +1,3 @@
+#include "identity.hpp"
+
+int main() { return weft::test::check_identity(); }

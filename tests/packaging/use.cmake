@@ -1,0 +1,40 @@
+# Builds and runs the consumer.
+#   WAY installed     against what `cmake --install` puts into a prefix
+#   WAY subdirectory  with weft's sources in its own build
+#   WAY shared        the same with a shared library and without RTTI; then against that library, installed
+set(consumer "${CMAKE_CURRENT_LIST_DIR}/consumer")
+file(REMOVE_RECURSE "${WORK}")
+
+function(run)
+  execute_process(COMMAND ${ARGV} COMMAND_ECHO STDOUT RESULT_VARIABLE status)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "exit status ${status}")
+  endif()
+endfunction()
+
+function(build_and_run directory)
+  run(${CMAKE_COMMAND} -S "${consumer}" -B "${WORK}/${directory}" -G "${GENERATOR}" -DCMAKE_BUILD_TYPE=Debug
+      "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}"
+      "-DCMAKE_PREFIX_PATH=${WORK}/prefix;${PREFIX_PATH}" ${ARGN})
+  run(${CMAKE_COMMAND} --build "${WORK}/${directory}")
+  run("${WORK}/${directory}/consumer")
+endfunction()
+
+function(install_from tree)
+  run(${CMAKE_COMMAND} --install "${tree}" --prefix "${WORK}/prefix" ${ARGN})
+  if(NOT EXISTS "${WORK}/prefix/include/weft/weft.hpp")
+    message(FATAL_ERROR "the headers are not installed")
+  endif()
+endfunction()
+
+if(WAY STREQUAL "installed")
+  install_from("${BUILD}" --config "${CONFIG}")
+  build_and_run(consumer "-DCMAKE_CXX_FLAGS=${FLAGS}")
+elseif(WAY STREQUAL "subdirectory")
+  build_and_run(consumer "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DWEFT_SOURCE=${SOURCE}")
+elseif(WAY STREQUAL "shared")
+  set(flags "-DCMAKE_CXX_FLAGS=${FLAGS} -fno-rtti")
+  build_and_run(consumer "${flags}" "-DWEFT_SOURCE=${SOURCE}" -DBUILD_SHARED_LIBS=ON -DWEFT_INSTALL=ON)
+  install_from("${WORK}/consumer")
+  build_and_run(consumer_of_installed "${flags}")
+endif()

@@ -1,0 +1,184 @@
+/// @file
+/// Nobody starves: timers and descriptors are served whatever the run queues do (H26, rule 28), and what a busy worker
+/// has queued is finished by another (rule 27).
+
+#include <weft/runtime/detail/descriptor_wait.hpp>
+
+#include "support/catch.hpp"
+#include "support/run_on.hpp"
+#include "support/verify.hpp"
+#include "support/watchdog.hpp"
+
+#include <weft/runtime/spawn.hpp>
+#include <weft/runtime/this_fiber.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <fcntl.h>
+#include <unistd.h>
+#include <vector>
+
+using namespace std::chrono_literals;
+using namespace weft::test;
+using std::chrono::nanoseconds;
+
+namespace {
+
+class pipe_ends {
+public:
+  pipe_ends() { verify(::pipe2(ends_.data(), O_NONBLOCK | O_CLOEXEC) == 0); }
+  pipe_ends(pipe_ends const&) = delete;
+  ~pipe_ends() {
+    ::close(ends_[0]);
+    ::close(ends_[1]);
+  }
+  [[nodiscard]] int out() const { return ends_[0]; }
+  void put() const {
+    char const byte = 'x';
+    verify(::write(ends_[1], &byte, 1) == 1);
+  }
+  void take() const {
+    char byte = 0;
+    verify(::read(ends_[0], &byte, 1) == 1);
+  }
+
+private:
+  std::array<int, 2> ends_{};
+};
+
+void compute(nanoseconds time) {
+  auto const end = weft::clock::now() + time;
+  while (weft::clock::now() < end) {
+  }
+}
+
+struct service {
+  nanoseconds timer{0};  ///< the longest that a sleeper slept too long
+  nanoseconds pipe{0};   ///< the longest from a byte's writing to its reading
+};
+
+/// Sleeps and reads a pipe beside `fibers` fibers that do nothing but compute for `slice` and yield, and end only when
+/// both have been served `rounds` times.
+service serve_beside(std::size_t fibers, nanoseconds slice, int rounds) {
+  service worst;
+  watchdog dog{"timers and descriptors beside a yield loop"};
+  run_on(1, [&] {
+    pipe_ends const pipe;
+    std::atomic<bool> stop{false};
+    std::atomic<std::uint64_t> turns{0};
+    std::vector<weft::task<void>> yielders;
+    for (std::size_t f = 0; f < fibers; ++f) {
+      yielders.push_back(weft::spawn([&] {
+        while (!stop.load()) {
+          if (slice.count() > 0) compute(slice);
+          turns.fetch_add(1);
+          weft::yield();
+        }
+      }));
+    }
+    std::atomic<std::int64_t> written{0};
+    auto sleeper = weft::spawn([&] {
+      for (int i = 0; i < rounds; ++i) {
+        auto const deadline = weft::clock::now() + 2ms;
+        weft::sleep_until(weft::time_point{deadline});
+        auto const now = weft::clock::now();
+        worst.timer = std::max<nanoseconds>(worst.timer, now - deadline);
+        written.store(now.time_since_epoch().count());
+        pipe.put();
+        dog.feed();
+      }
+    });
+    auto reader = weft::spawn([&] {
+      for (int i = 0; i < rounds; ++i) {
+        verify(weft::detail::wait_descriptor(pipe.out(), weft::detail::readiness::readable));
+        nanoseconds const late{weft::clock::now().time_since_epoch().count() - written.load()};
+        pipe.take();
+        worst.pipe = std::max(worst.pipe, late);
+        dog.feed();
+      }
+    });
+    sleeper.get();
+    reader.get();
+    verify(turns.load() > 0);  // they were there all the time: nothing but `stop` ends them
+    stop.store(true);
+    for (auto& y : yielders) y.get();
+  });
+  return worst;
+}
+
+/// The best of several attempts: another process may hold up any of them, but hardly all.
+service best_service(std::size_t fibers, nanoseconds slice) {
+  service best{1h, 1h};
+  for (int attempt = 0; attempt < 10 && (best.timer >= 10ms || best.pipe >= 10ms); ++attempt) {
+    auto const now = serve_beside(fibers, slice, 5);
+    if (std::max(now.timer, now.pipe) < std::max(best.timer, best.pipe)) best = now;
+  }
+  return best;
+}
+
+}  // namespace
+
+TEST_CASE("H26: a yield loop on one worker starves neither a timer nor a pipe", "[hazard][H26]") {
+  auto const best = best_service(4, 0ns);
+  if (under_sanitizer) return;  // both were served; how fast, depends on the sanitizer
+  CHECK(best.timer < 10ms);
+  CHECK(best.pipe < 10ms);
+}
+
+TEST_CASE("rule 28: timers and descriptors are served within 10 ms, though each round of the run queue takes 40 ms",
+          "[rule28][hazard][H26]") {
+  if (under_sanitizer) return;
+  auto const best = best_service(200, 200us);
+  CHECK(best.timer < 10ms);
+  CHECK(best.pipe < 10ms);
+}
+
+TEST_CASE("a descriptor's wait ends at its deadline, and at cancellation", "[hazard][H26]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    pipe_ends const pipe;
+    verify(!weft::detail::wait_descriptor(pipe.out(), weft::detail::readiness::readable,
+                                          weft::detail::deadline_after(1h)));
+    auto waits = weft::spawn(
+        [&] { (void)weft::detail::wait_descriptor(pipe.out(), weft::detail::readiness::readable); });
+    weft::yield();
+    weft::yield();
+    waits.cancel();
+    waits.wait();
+    verify(waits.exception() != nullptr);
+    pipe.put();
+    verify(weft::detail::wait_descriptor(pipe.out(), weft::detail::readiness::readable));
+  });
+}
+
+TEST_CASE("rule 27: while one fiber of a batch computes, another worker finishes the rest", "[rule27]") {
+  auto const batch = GENERATE(32, 33, 64, 500);
+  auto const computes = GENERATE(0, 1, 7);  // which fiber to start it is
+  INFO("batch " << batch << ", computing " << computes);
+  nanoseconds best{1h};
+  for (int attempt = 0; attempt < 5 && best >= 50ms; ++attempt) {
+    run_with({.workers = 2}, [&] {
+      std::atomic<int> started{0};
+      std::atomic<int> done{0};
+      std::vector<weft::task<void>> tasks;
+      for (int i = 0; i < batch; ++i) {
+        tasks.push_back(weft::spawn([&] {
+          if (started.fetch_add(1) == computes) {
+            // It never gives way: its worker does nothing else until all others are done.
+            auto const begin = weft::clock::now();
+            while (done.load() < batch - 1 && weft::clock::now() - begin < 10s) {
+            }
+            verify(done.load() == batch - 1);
+            best = std::min<nanoseconds>(best, weft::clock::now() - begin);
+            return;
+          }
+          done.fetch_add(1);
+        }));
+      }
+      for (auto& t : tasks) t.get();
+    });
+    if (under_sanitizer) return;
+  }
+  CHECK(best < 50ms);
+}

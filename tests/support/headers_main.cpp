@@ -1,0 +1,3 @@
+/// @file
+/// Carries the precompiled headers that all tests use.
+int main() { return 0; }
