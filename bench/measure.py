@@ -1,0 +1,206 @@
+"""Runs one process for each repetition, interleaved, and repeats those that other processes disturbed."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from plan import Entry
+
+UNKNOWN_WORKLOAD = 2  # exit statuses of the workload programs
+WRONG_RESULT = 3
+
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+_FOREIGN_TICKS = 3  # /proc/stat counts in ticks: fewer than this may be rounding
+_FOREIGN_SHARE = 0.05  # of the wall time of one core
+_REPEATS = 3  # for one repetition, before it is taken as it is
+
+
+@dataclass
+class Sample:
+    values: dict[str, float]
+    foreign_s: float
+    disturbed: bool
+
+
+@dataclass
+class Row:
+    """All that is known about one entry of the plan."""
+
+    entry: Entry
+    samples: list[Sample] = field(default_factory=list)
+    repeated: int = 0  # runs thrown away because of other processes
+    error: str | None = None
+    unknown: bool = False  # the program does not have this workload
+
+    @property
+    def disturbed(self) -> int:
+        return sum(s.disturbed for s in self.samples)
+
+    def values(self, metric: str) -> list[float]:
+        return [] if self.error else [s.values[metric] for s in self.samples if metric in s.values]
+
+    def median(self, metric: str) -> float | None:
+        values = self.values(metric)
+        return statistics.median(values) if values else None
+
+
+class Failure(Exception):
+    """The run gave no result; the text says why."""
+
+
+class UnknownWorkload(Failure):
+    pass
+
+
+def _busy_seconds() -> float:
+    """CPU time of everything on this machine, and what the hypervisor took from it."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(w) for w in words[:8])
+    return (user + nice + system + irq + softirq + steal) * _TICK
+
+
+def _own_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def parse_metrics(text: str) -> dict[str, tuple[float, str]]:
+    """`metric value unit` lines."""
+    metrics: dict[str, tuple[float, str]] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 2:
+            metrics[words[0]] = (float(words[1]), " ".join(words[2:]))
+    return metrics
+
+
+def run_once(command: list[str], environment: Mapping[str, str], timeout_s: float) -> Sample:
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        busy, own, start = _busy_seconds(), _own_seconds(), time.monotonic()
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=dict(environment))
+        timer = threading.Timer(timeout_s, child.kill)
+        timer.start()
+        try:
+            _, status, usage = os.wait4(child.pid, 0)  # for this child's CPU time, which subprocess does not tell
+            child.returncode = os.waitstatus_to_exitcode(status)
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        finally:
+            timer.cancel()
+        wall = time.monotonic() - start
+        foreign = _busy_seconds() - busy - (_own_seconds() - own) - usage.ru_utime - usage.ru_stime
+        out.seek(0)
+        err.seek(0)
+        said = (err.read().strip().splitlines() or [""])[-1]
+        if child.returncode == UNKNOWN_WORKLOAD:
+            raise UnknownWorkload(said)
+        if child.returncode == WRONG_RESULT:
+            raise Failure(said or "wrong result")
+        if child.returncode < 0 and wall >= timeout_s:
+            raise Failure(f"no result within {timeout_s:.0f} s")
+        if child.returncode != 0:
+            raise Failure(f"exit status {child.returncode}: {said}")
+        values = {name: value for name, (value, _unit) in parse_metrics(out.read()).items()}
+    return Sample(values, foreign, foreign > _FOREIGN_TICKS * _TICK + _FOREIGN_SHARE * wall)
+
+
+class Progress:
+    """One line on stderr, rewritten in place on a terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._start = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+        self._last = 0.0
+
+    def skip(self, runs: int) -> None:
+        self._total -= runs
+
+    def show(self, what: str, eta_s: float | None) -> None:
+        now = time.monotonic()
+        if not self._terminal and now - self._last < 5 and self._done:
+            return  # a log needs no line for each run
+        self._last = now
+        eta = "" if eta_s is None else f", about {int(eta_s) // 60}:{int(eta_s) % 60:02d} left"
+        line = f"[{self._done + 1} of {self._total}{eta}] {what}"
+        print(f"\r\x1b[K{line}" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+
+    def step(self) -> None:
+        self._done += 1
+
+    def say(self, line: str) -> None:
+        print(f"\r\x1b[K{line}" if self._terminal else line, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def measure(
+    entries: list[Entry],
+    repetitions: Mapping[Entry, int],
+    directory: Path,
+    environment: Mapping[str, str],
+    timeout_s: float,
+) -> list[Row]:
+    """Rounds over all entries, so that a slow change of the machine meets each of them alike; each round in an order of
+    its own, drawn with a fixed seed, so that none always runs after the same other and finds the memory it left."""
+    rows = [Row(e) for e in entries]
+    progress = Progress(sum(repetitions[e] for e in entries))
+    took: dict[Entry, float] = {}  # the last run's wall time, for the estimate
+    done: dict[Entry, int] = {entry: 0 for entry in entries}
+
+    def remaining(round_: int) -> float | None:
+        if round_ == 0:
+            return None
+        return sum(
+            took.get(row.entry, 0.0) * (repetitions[row.entry] - done[row.entry])
+            for row in rows
+            if not (row.error or row.unknown)
+        )
+
+    shuffle = random.Random(1)
+    for round_ in range(max(repetitions.values(), default=0)):
+        for row in shuffle.sample(rows, len(rows)):
+            entry = row.entry
+            if row.error or row.unknown or round_ >= repetitions[entry]:
+                continue
+            workers = "1 worker" if entry.workers == 1 else f"{entry.workers} workers"
+            progress.show(f"round {round_ + 1}: {entry.workload} {entry.label}, {workers}", remaining(round_))
+            done[entry] += 1
+            command = [str(directory / entry.program), *entry.arguments]
+            try:
+                for attempt in range(_REPEATS + 1):
+                    start = time.monotonic()
+                    sample = run_once(command, environment, timeout_s)
+                    took[entry] = time.monotonic() - start
+                    if not sample.disturbed or attempt == _REPEATS:
+                        break
+                    row.repeated += 1
+                    time.sleep(0.3)  # what disturbed it may be about to end
+                row.samples.append(sample)
+            except UnknownWorkload:
+                row.unknown = True
+                progress.skip(repetitions[entry] - round_ - 1)
+                progress.say(f"{entry.program} has no {' '.join(entry.arguments)}: skipped")
+            except Failure as failure:
+                row.error = str(failure)
+                progress.skip(repetitions[entry] - round_ - 1)
+                progress.say(f"ERROR {entry.workload} {entry.label}, {workers}: {failure}")
+            progress.step()
+    progress.end()
+    return [row for row in rows if not row.unknown]

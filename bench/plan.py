@@ -1,0 +1,201 @@
+"""What is run: the workloads, their metrics, and which program runs each of them in which variant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WEFT = "weft"
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str
+    unit: str
+    title: str
+    scales: bool = False  # the value grows with the workload's size
+
+
+@dataclass(frozen=True)
+class Workload:
+    id: str
+    title: str
+    about: str
+    metrics: tuple[Metric, ...]
+    size: int
+    quick_size: int
+    size_means: str
+    baseline: str | None = None  # label of the row that ratios are also given to
+    quick_repetitions: int = 5
+
+    @property
+    def size_variable(self) -> str:
+        return f"{self.id}_N"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the table: a program with its arguments."""
+
+    workload: str
+    workers: int
+    family: str  # whose program: names the peer, and what --peers selects
+    label: str
+    program: str
+    arguments: tuple[str, ...]
+    limit: bool = False  # not a runtime, but what bounds them all
+    most_repetitions: int | None = None
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        return (self.workload, self.workers, self.label)
+
+
+RAW = "1000 stacks, staggered (raw)"
+SERIAL = "serial"
+
+WORKLOADS: dict[str, Workload] = {
+    w.id: w
+    for w in (
+        Workload(
+            "W1",
+            "switch",
+            "Two contexts jump to and fro on one thread; or one visits a thousand others in turn.",
+            (Metric("ns_per_switch", "ns", "time per switch"),),
+            5_000_000,
+            5_000_000,
+            "round trips",
+            baseline=RAW,
+        ),
+        Workload(
+            "W2",
+            "yield",
+            "1000 tasks yield to the scheduler, 1000 times each.",
+            (Metric("ns_per_yield", "ns", "time per yield"),),
+            1000,
+            1000,
+            "yields of each task",
+            baseline=RAW,
+        ),
+        Workload(
+            "W3",
+            "spawn and join",
+            "A parent spawns 1000 tasks and joins them all, again and again.",
+            (Metric("ns_per_spawn_join", "ns", "time per spawn and join"),),
+            1000,
+            200,
+            "batches",
+            baseline=RAW,
+        ),
+        Workload(
+            "W8",
+            "parked",
+            "Tasks wait on one event, all at once; then it is set.",
+            (
+                Metric("create_park_ms", "ms", "until all are created and parked", scales=True),
+                Metric("wake_join_ms", "ms", "until all are woken and joined", scales=True),
+                Metric("rss_bytes_per_fiber", "B", "resident memory of each parked task"),
+            ),
+            1_000_000,
+            100_000,
+            "tasks",
+            quick_repetitions=3,
+        ),
+        Workload(
+            "W9",
+            "timers",
+            "Each task sleeps once, up to one second.",
+            (
+                Metric("over_1s_ms", "ms", "wall time in excess of one second", scales=True),
+                Metric("cpu_s", "s", "CPU time", scales=True),
+                Metric("peak_rss_mib", "MiB", "peak resident memory", scales=True),
+            ),
+            1_000_000,
+            100_000,
+            "tasks",
+            quick_repetitions=3,
+        ),
+        Workload(
+            "W10",
+            "fork and join",
+            "fib(30) with 10,945 spawns, plain recursion at the leaves.",
+            (Metric("wall_ms", "ms", "wall time of one fib(30)"),),
+            20,
+            20,
+            "repeats",
+            baseline=SERIAL,
+        ),
+    )
+}
+
+FAMILIES: dict[str, str] = {  # family: program
+    WEFT: "weft_workloads",
+    "Boost.Context": "peer_context",
+    "serial": "peer_serial",
+    "Boost.Fiber": "peer_boost_fiber",
+    "Go": "peer_go",
+    "Tokio": "peer_tokio",
+    "oneTBB": "peer_onetbb",
+}
+LIMITS = ("Boost.Context", "serial")  # in every plan: the ratios need them
+
+
+def _entry(workload: str, workers: int, family: str, label: str, variant: str = "", named: str = "") -> Entry:
+    return Entry(
+        workload,
+        workers,
+        family,
+        label,
+        FAMILIES[family],
+        (named or workload, str(workers)) + ((variant,) if variant else ()),
+        limit=family in LIMITS,
+        # A million stacks from malloc take Boost.Fiber about 15 s.
+        most_repetitions=3 if family == "Boost.Fiber" and workload in ("W8", "W9") else None,
+    )
+
+
+def _rows(workload: str, workers: int) -> list[Entry]:
+    rows = [_entry(workload, workers, WEFT, WEFT)]
+    if workload == "W1":
+        rows += [
+            _entry("W1", 1, "Boost.Context", label, variant)
+            for label, variant in (
+                ("context::fiber", "fiber"),
+                ("context::fiber, MXCSR differs", "fiber_mxcsr"),
+                ("jump_fcontext", "jump_fcontext"),
+                ("jump_fcontext, MXCSR differs", "jump_fcontext_mxcsr"),
+                ("1000 stacks", "jump_fcontext_1000"),
+                (RAW, "jump_fcontext_1000_color"),
+            )
+        ]
+        return rows
+    if workload == "W2":
+        rows.append(_entry("W2", workers, WEFT, "weft, floating point", named="W2_float"))
+    if workload == "W10" and workers == 1:
+        rows.append(_entry("W10", 1, "serial", SERIAL))
+    if workload == "W3":
+        if workers == 1:
+            rows.append(_entry("W3", 1, "Boost.Fiber", "Boost.Fiber, pool", "pool"))
+            rows.append(_entry("W3", 1, "Boost.Fiber", "Boost.Fiber, default stacks", "default"))
+        else:
+            rows.append(_entry("W3", workers, "Boost.Fiber", "Boost.Fiber"))
+    else:
+        rows.append(_entry(workload, workers, "Boost.Fiber", "Boost.Fiber"))
+    rows.append(_entry(workload, workers, "Go", "Go"))
+    if workers == 1:
+        rows.append(_entry(workload, 1, "Tokio", "Tokio, current_thread", "current_thread"))
+    rows.append(_entry(workload, workers, "Tokio", "Tokio, multi_thread", "multi_thread"))
+    if workload in ("W3", "W10"):
+        rows.append(_entry(workload, workers, "oneTBB", "oneTBB"))
+    return rows
+
+
+def entries(workloads: list[str], workers: list[int], families: set[str]) -> list[Entry]:
+    """The rows of the plan, in the order of a report; W1 has one worker always."""
+    plan: list[Entry] = []
+    baselines = {WORKLOADS[w].baseline for w in workloads}
+    if RAW in baselines and "W1" not in workloads:  # measured in the same sitting, or there is no ratio to it
+        plan += [e for e in _rows("W1", 1) if e.label == RAW]
+    for workload in workloads:
+        for count in [1] if workload == "W1" else workers:
+            plan += [e for e in _rows(workload, count) if e.family in families]
+    return plan
