@@ -3,7 +3,6 @@
 /// An assertion for fibers and threads: it throws, the task carries the exception to whoever joins it, and there Catch2
 /// reports it.
 
-#include <source_location>
 #include <stdexcept>
 #include <string>
 
@@ -14,10 +13,10 @@ public:
   using std::logic_error::logic_error;
 };
 
-inline void verify(bool holds, std::source_location where = std::source_location::current()) {
+/// The builtins and not std::source_location, which clang before 16 does not have.
+inline void verify(bool holds, char const* file = __builtin_FILE(), int line = __builtin_LINE()) {
   if (holds) return;
-  throw verification_failed(std::string("verify() failed at ") + where.file_name() + ":" +
-                            std::to_string(where.line()));
+  throw verification_failed(std::string("verify() failed at ") + file + ":" + std::to_string(line));
 }
 
 }  // namespace weft::test
