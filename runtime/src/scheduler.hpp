@@ -4,6 +4,7 @@
 
 #include "injection_queue.hpp"
 #include "offload_pool.hpp"
+#include "overflow_report.hpp"
 #include "record_pool.hpp"
 #include "stack_pool.hpp"
 #include "worker.hpp"
@@ -64,6 +65,7 @@ public:
   }
 
   runtime_options const options;
+  overflow_report const faults;
   std::uint8_t const default_stack_class;
   environment* const world;  ///< null: the real one
   time_point const began;

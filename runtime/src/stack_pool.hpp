@@ -78,6 +78,8 @@ public:
   void give(stack* first, stack* last) noexcept;
 
   [[nodiscard]] guard_kind guard() const noexcept { return guard_; }
+  /// Inaccessible bytes below each stack of the class.
+  [[nodiscard]] std::size_t guard_bytes_of(std::uint8_t size_class) const noexcept;
   /// Stacks made so far, in use or not.
   [[nodiscard]] std::size_t made() const noexcept;
 
@@ -98,7 +100,6 @@ private:
 
   bool grow(reserve& from, std::size_t stride) noexcept;
   std::size_t install_guards(stack_range const& range, std::size_t guard_bytes) const noexcept;
-  std::size_t guard_bytes_of(std::uint8_t size_class) const noexcept;
   std::size_t stride_of(std::uint8_t size_class) const noexcept;
 
   std::size_t const guard_bytes_;

@@ -39,6 +39,7 @@ constexpr std::uint64_t longest_unwatched = 10'000'000;
 }  // namespace
 
 void worker::run_loop() noexcept {
+  signal_stack const for_faults;
   bind_thread();
   if constexpr (sanitized) own_stack_ = thread_stack();
   while (!home.quit.load(std::memory_order_acquire)) {  // pairs with ~scheduler()

@@ -42,6 +42,13 @@ constexpr std::size_t scaled(std::size_t n) noexcept {
   return n;
 }
 
+/// Whether this is the soak: the same tests, at the length that takes minutes.
+#if defined(WEFT_SOAK_FULL)
+inline constexpr bool full_length = true;
+#else
+inline constexpr bool full_length = false;
+#endif
+
 /// Whether the environment asks for the worst schedule: no fiber goes on on the worker that it left.
 inline bool migration_forced() noexcept {
   char const* const value = std::getenv("WEFT_FORCED_MIGRATION");

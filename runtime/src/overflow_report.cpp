@@ -1,0 +1,139 @@
+#include "overflow_report.hpp"
+
+#include "scheduler.hpp"
+#include "signal_text.hpp"
+#include "worker.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <mutex>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace weft::detail {
+
+namespace {
+
+/// Room for the handlers of others too, to which faults are passed on; used page by page.
+std::size_t signal_stack_bytes() noexcept {
+  constexpr std::size_t ours = std::size_t{128} * 1024;
+  auto const least = ::sysconf(_SC_MINSIGSTKSZ);
+  return ours + static_cast<std::size_t>(std::max(least, 0L));
+}
+
+constexpr std::array handled_signals{SIGSEGV, SIGBUS};
+
+struct registration {
+  std::mutex mutex;
+  unsigned users = 0;  // guarded by the mutex
+  /// Written before the handler is installed, read by it.
+  std::array<struct sigaction, handled_signals.size()> before{};
+};
+
+registration& registered() noexcept {
+  static registration instance;
+  return instance;
+}
+
+/// Under AddressSanitizer, whose instrumentation must not meet a stack that is full.
+[[nodiscard]] WEFT_UNINSTRUMENTED bool is_overflow(fiber_record const& fiber, std::byte const* address) noexcept {
+  std::byte const* const bottom = fiber.place->bottom;
+  auto const guard = fiber.home->stacks.guard_bytes_of(fiber.stack_class);
+  return address < bottom && address >= bottom - guard;
+}
+
+WEFT_UNINSTRUMENTED void report(fiber_record const& fiber) noexcept {
+  signal_text text;
+  text << "weft: stack overflow in fiber " << fiber.id;
+  if (fiber.name != nullptr) text << " '" << fiber.name << "'";
+  text << ": its stack of " << stack_pool::size_of(fiber.stack_class)
+       << " bytes is used up. Remedy: a larger spawn_options::stack_size, or runtime_options::stack_size; or less on "
+          "the stack.\n";
+  text.write_to(STDERR_FILENO);
+}
+
+void pass_on(int signal, siginfo_t* info, void* context) noexcept {
+  auto const which = static_cast<std::size_t>(std::find(handled_signals.begin(), handled_signals.end(), signal) -
+                                              handled_signals.begin());
+  struct sigaction const& before = registered().before[which];
+  if ((before.sa_flags & SA_SIGINFO) != 0) return before.sa_sigaction(signal, info, context);
+  if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) return before.sa_handler(signal);
+  // Back to the default, and the fault comes again; a signal that was sent must be sent again.
+  struct sigaction fall_back{};
+  fall_back.sa_handler = SIG_DFL;
+  ::sigaction(signal, &fall_back, nullptr);
+  if (info->si_code <= 0) ::raise(signal);
+}
+
+WEFT_UNINSTRUMENTED void on_fault(int signal, siginfo_t* info, void* context) noexcept {
+  int const error = errno;
+  // si_code > 0: a fault, not a signal that somebody sent.
+  fiber_record const* const fiber = info->si_code > 0 ? current_fiber() : nullptr;
+  if (fiber != nullptr && fiber->place != nullptr &&
+      is_overflow(*fiber, static_cast<std::byte const*>(info->si_addr))) {
+    report(*fiber);
+  }
+  errno = error;
+  pass_on(signal, info, context);
+}
+
+}  // namespace
+
+signal_stack::signal_stack() noexcept {
+  stack_t present{};
+  if (::sigaltstack(nullptr, &present) != 0 || (present.ss_flags & SS_DISABLE) == 0) return;
+  auto const bytes = signal_stack_bytes();
+  void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                              0);
+  if (memory == MAP_FAILED) return;
+  stack_t ours{};
+  ours.ss_sp = memory;
+  ours.ss_size = bytes;
+  if (::sigaltstack(&ours, nullptr) != 0) {
+    ::munmap(memory, bytes);
+    return;
+  }
+  memory_ = memory;
+}
+
+signal_stack::~signal_stack() {
+  if (memory_ == nullptr) return;
+  stack_t present{};
+  if (::sigaltstack(nullptr, &present) == 0 && present.ss_sp == memory_) {
+    stack_t none{};
+    none.ss_flags = SS_DISABLE;
+    ::sigaltstack(&none, nullptr);
+  }
+  ::munmap(memory_, signal_stack_bytes());
+}
+
+overflow_report::overflow_report() noexcept {
+  auto& all = registered();
+  std::lock_guard const lock{all.mutex};
+  if (all.users++ != 0) return;
+  for (std::size_t i = 0; i < handled_signals.size(); ++i) {
+    ::sigaction(handled_signals[i], nullptr, &all.before[i]);
+    struct sigaction ours{};
+    ours.sa_sigaction = &on_fault;
+    ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigemptyset(&ours.sa_mask);
+    ::sigaction(handled_signals[i], &ours, nullptr);
+  }
+}
+
+overflow_report::~overflow_report() {
+  auto& all = registered();
+  std::lock_guard const lock{all.mutex};
+  if (--all.users != 0) return;
+  for (std::size_t i = 0; i < handled_signals.size(); ++i) {
+    struct sigaction present{};
+    ::sigaction(handled_signals[i], nullptr, &present);
+    bool const still_ours = (present.sa_flags & SA_SIGINFO) != 0 && present.sa_sigaction == &on_fault;
+    if (still_ours) ::sigaction(handled_signals[i], &all.before[i], nullptr);
+  }
+}
+
+}  // namespace weft::detail

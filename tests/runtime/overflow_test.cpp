@@ -1,0 +1,181 @@
+/// @file
+/// A fiber that runs off its stack (H12): the process dies by the fault, a line says which fiber it was, and no
+/// neighbour's stack has been written to. This file is built with stack-clash protection, as programs should be that
+/// put large objects on fibers' stacks: each frame then touches its pages in order, and none steps over the guard.
+
+#include <weft/runtime/runtime.hpp>
+
+#include "support/catch.hpp"
+#include "support/death.hpp"
+#include "support/scale.hpp"
+
+#include <weft/runtime/this_fiber.hpp>
+#include <weft/sync/event.hpp>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <string_view>
+#include <unistd.h>
+#include <vector>
+
+using namespace weft::test;
+
+namespace {
+
+constexpr std::size_t kib = 1024;
+constexpr unsigned char pattern = 0xA5;
+
+/// What the fibers beside the one that overflows have on their stacks.
+struct neighbour {
+  unsigned char* bytes = nullptr;
+  std::size_t size = 0;
+};
+std::array<neighbour, 8> neighbours;
+
+void say(char const* text) { (void)!::write(STDERR_FILENO, text, std::string_view(text).size()); }
+
+/// Stands for the program's own handler of faults, to which weft passes them on.
+void check_neighbours(int) {
+  bool const unchanged = std::all_of(neighbours.begin(), neighbours.end(), [](neighbour const& n) {
+    return n.bytes != nullptr && std::all_of(n.bytes, n.bytes + n.size, [](unsigned char c) { return c == pattern; });
+  });
+  say(unchanged ? "neighbours unchanged\n" : "neighbours overwritten\n");
+  ::signal(SIGSEGV, SIG_DFL);
+}
+
+std::size_t volatile endless = ~std::size_t{0};
+
+template <std::size_t Bytes>
+[[gnu::noinline]] std::size_t large_frames(std::size_t depth) {
+  unsigned char volatile frame[Bytes];  // NOLINT: std::array's members are not volatile
+  frame[depth % Bytes] = 1;
+  if (depth == endless) return 0;
+  return large_frames<Bytes>(depth + 1) + frame[depth % Bytes];
+}
+
+std::size_t (*deepest)(std::size_t) = nullptr;
+
+[[gnu::noinline]] std::size_t small_frames(std::size_t depth) {
+  unsigned char volatile frame[200];  // NOLINT: as above
+  frame[depth % sizeof(frame)] = 1;
+  auto const below = depth == 0 ? deepest(0) : small_frames(depth - 1);
+  return below + frame[depth % sizeof(frame)];
+}
+
+std::size_t run_off(std::size_t frame_kib, std::size_t depth) {
+  deepest = frame_kib == 24   ? &large_frames<24 * kib>
+            : frame_kib == 60 ? &large_frames<60 * kib>
+                              : &large_frames<200 * kib>;
+  return small_frames(depth);
+}
+
+/// In a child: parks neighbours, then lets a fiber among them run off its stack.
+death overflow(std::size_t frame_kib, std::size_t depth, std::size_t workers) {
+  return run_in_child([=] {
+    ::signal(SIGSEGV, &check_neighbours);
+    (void)weft::run(
+        [=] {
+          weft::event release;
+          weft::event parked;
+          std::size_t count = 0;
+          std::vector<weft::task<void>> tasks;
+          std::size_t result = 0;
+          for (std::size_t i = 0; i <= neighbours.size(); ++i) {
+            if (i == neighbours.size() / 2) {
+              tasks.push_back(weft::spawn(weft::spawn_options{.name = "deep thought"}, [&] {
+                parked.wait();
+                result = run_off(frame_kib, depth);
+              }));
+              continue;
+            }
+            auto& mine = neighbours[i < neighbours.size() / 2 ? i : i - 1];
+            tasks.push_back(weft::spawn([&] {
+              std::array<unsigned char, 512> bytes{};
+              bytes.fill(pattern);
+              mine = {bytes.data(), bytes.size()};
+              if (++count == neighbours.size()) parked.set();
+              release.wait();
+            }));
+          }
+          for (auto& t : tasks) t.wait();
+          return result;
+        },
+        {.workers = workers, .stack_size = 256 * kib});
+  });
+}
+
+}  // namespace
+
+TEST_CASE("H12: a fiber that runs off its stack is named, and its neighbours keep theirs", "[hazard][H12]") {
+  if (under_sanitizer) return;  // whose own handlers and frames come first
+  auto const seed = static_cast<unsigned>(std::random_device{}());
+  INFO("seed " << seed);
+  std::mt19937 random{seed};
+  auto const runs = full_length ? std::size_t{334} : std::size_t{8};
+  for (std::size_t const frame_kib : {24U, 60U, 200U}) {
+    for (std::size_t run = 0; run < runs; ++run) {
+      std::size_t const depth = random() % 600;
+      auto const d = overflow(frame_kib, depth, 1);
+      INFO("frames of " << frame_kib << " KiB at depth " << depth << ": " << d.output);
+      CHECK_FALSE(d.exited);
+      CHECK(d.status == SIGSEGV);
+      CHECK(d.output.find("stack overflow in fiber") != std::string::npos);
+      CHECK(d.output.find("'deep thought': its stack of 262144 bytes") != std::string::npos);
+      CHECK(d.output.find("stack_size") != std::string::npos);
+      CHECK(d.output.find("neighbours unchanged") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("H12: a fault that is no overflow goes to whoever handled it before", "[hazard][H12]") {
+  if (under_sanitizer) return;
+  auto const d = run_in_child([] {
+    ::signal(SIGSEGV, [](int) {
+      say("theirs\n");
+      ::_exit(7);
+    });
+    weft::run([] {
+      int volatile* volatile nowhere = nullptr;
+      *nowhere = 1;
+    });
+  });
+  CHECK(d.exited);
+  CHECK(d.status == 7);
+  CHECK(d.output == "theirs\n");
+}
+
+TEST_CASE("H12: without another handler a fault ends the process, and so does a signal sent", "[hazard][H12]") {
+  if (under_sanitizer) return;
+  auto const fault = run_in_child([] {
+    weft::run([] {
+      int volatile* volatile nowhere = nullptr;
+      *nowhere = 1;
+    });
+  });
+  CHECK_FALSE(fault.exited);
+  CHECK(fault.status == SIGSEGV);
+  CHECK(fault.output.empty());
+  auto const sent = run_in_child([] { weft::run([] { ::raise(SIGSEGV); }); });
+  CHECK_FALSE(sent.exited);
+  CHECK(sent.status == SIGSEGV);
+}
+
+TEST_CASE("H12: the program's handlers are back when no runtime is left", "[hazard][H12]") {
+  struct sigaction before{};
+  struct sigaction during{};
+  struct sigaction after{};
+  ::sigaction(SIGSEGV, nullptr, &before);
+  {
+    weft::runtime const a{{.workers = 1}};
+    weft::runtime const b{{.workers = 1}};
+    ::sigaction(SIGSEGV, nullptr, &during);
+  }
+  ::sigaction(SIGSEGV, nullptr, &after);
+  CHECK(during.sa_sigaction != before.sa_sigaction);
+  CHECK(after.sa_sigaction == before.sa_sigaction);
+}
