@@ -1,15 +1,14 @@
 #include "overflow_report.hpp"
 
 #include "scheduler.hpp"
+#include "signal_hook.hpp"
 #include "signal_text.hpp"
 #include "worker.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
-#include <mutex>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,20 +21,6 @@ std::size_t signal_stack_bytes() noexcept {
   constexpr std::size_t ours = std::size_t{128} * 1024;
   auto const least = ::sysconf(_SC_MINSIGSTKSZ);
   return ours + static_cast<std::size_t>(std::max(least, 0L));
-}
-
-constexpr std::array handled_signals{SIGSEGV, SIGBUS};
-
-struct registration {
-  std::mutex mutex;
-  unsigned users = 0;  // guarded by the mutex
-  /// Written before the handler is installed, read by it.
-  std::array<struct sigaction, handled_signals.size()> before{};
-};
-
-registration& registered() noexcept {
-  static registration instance;
-  return instance;
 }
 
 /// Under AddressSanitizer, whose instrumentation must not meet a stack that is full.
@@ -55,10 +40,7 @@ WEFT_UNINSTRUMENTED void report(fiber_record const& fiber) noexcept {
   text.write_to(STDERR_FILENO);
 }
 
-void pass_on(int signal, siginfo_t* info, void* context) noexcept {
-  auto const which = static_cast<std::size_t>(std::find(handled_signals.begin(), handled_signals.end(), signal) -
-                                              handled_signals.begin());
-  struct sigaction const& before = registered().before[which];
+void pass_on(struct sigaction const& before, int signal, siginfo_t* info, void* context) noexcept {
   if ((before.sa_flags & SA_SIGINFO) != 0) return before.sa_sigaction(signal, info, context);
   if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) return before.sa_handler(signal);
   // Back to the default, and the fault comes again; a signal that was sent must be sent again.
@@ -67,6 +49,11 @@ void pass_on(int signal, siginfo_t* info, void* context) noexcept {
   ::sigaction(signal, &fall_back, nullptr);
   if (info->si_code <= 0) ::raise(signal);
 }
+
+void on_fault(int signal, siginfo_t* info, void* context) noexcept;
+
+constinit signal_hook segmentation_faults{SIGSEGV, &on_fault, SA_ONSTACK, false};
+constinit signal_hook bus_errors{SIGBUS, &on_fault, SA_ONSTACK, false};
 
 WEFT_UNINSTRUMENTED void on_fault(int signal, siginfo_t* info, void* context) noexcept {
   int const error = errno;
@@ -77,7 +64,7 @@ WEFT_UNINSTRUMENTED void on_fault(int signal, siginfo_t* info, void* context) no
     report(*fiber);
   }
   errno = error;
-  pass_on(signal, info, context);
+  pass_on((signal == SIGSEGV ? segmentation_faults : bus_errors).before(), signal, info, context);
 }
 
 }  // namespace
@@ -111,29 +98,13 @@ signal_stack::~signal_stack() {
 }
 
 overflow_report::overflow_report() noexcept {
-  auto& all = registered();
-  std::lock_guard const lock{all.mutex};
-  if (all.users++ != 0) return;
-  for (std::size_t i = 0; i < handled_signals.size(); ++i) {
-    ::sigaction(handled_signals[i], nullptr, &all.before[i]);
-    struct sigaction ours{};
-    ours.sa_sigaction = &on_fault;
-    ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigemptyset(&ours.sa_mask);
-    ::sigaction(handled_signals[i], &ours, nullptr);
-  }
+  segmentation_faults.hold();
+  bus_errors.hold();
 }
 
 overflow_report::~overflow_report() {
-  auto& all = registered();
-  std::lock_guard const lock{all.mutex};
-  if (--all.users != 0) return;
-  for (std::size_t i = 0; i < handled_signals.size(); ++i) {
-    struct sigaction present{};
-    ::sigaction(handled_signals[i], nullptr, &present);
-    bool const still_ours = (present.sa_flags & SA_SIGINFO) != 0 && present.sa_sigaction == &on_fault;
-    if (still_ours) ::sigaction(handled_signals[i], &all.before[i], nullptr);
-  }
+  bus_errors.release();
+  segmentation_faults.release();
 }
 
 }  // namespace weft::detail

@@ -13,6 +13,14 @@
 
 namespace weft::detail {
 
+namespace {
+/// Where fibers have an order, or must migrate, nobody stands in for a worker.
+std::size_t most_stand_ins(runtime_options const& options) noexcept {
+  constexpr std::size_t for_blocking = 64;
+  return options.order == scheduling::work_stealing ? for_blocking + options.spare_workers : 0;
+}
+}  // namespace
+
 scheduler::scheduler(runtime_options const& options_)
     : options(options_),
       default_stack_class(stack_pool::class_of(options_.stack_size)),
@@ -20,14 +28,18 @@ scheduler::scheduler(runtime_options const& options_)
       began(world != nullptr ? world->now() : clock::now()),
       records(new record_pool(options_.on_unhandled_exception)),
       stacks(options_.guard, &worker::stack_main),
-      offload(options_.offload_threads, options_.offload_queue, options_.name) {
+      offload(options_.offload_threads, options_.offload_queue, options_.name),
+      workers(options_.workers + most_stand_ins(options_)),
+      away(*this, most_stand_ins(options_)),
+      watch(*this, options_.world == nullptr ? options_.slow_callback_duration : std::chrono::nanoseconds{0},
+            most_stand_ins(options_) > 0 ? options_.spare_workers : 0) {
   (void)thread_barrier::asymmetric();  // registers with the kernel before anyone relies on it
   try {
-    workers.reserve(options.workers);
     for (std::size_t i = 0; i < options.workers; ++i) {
-      workers.push_back(std::make_unique<worker>(*this, static_cast<std::uint16_t>(i)));
+      workers.add(std::make_unique<worker>(*this, static_cast<std::uint16_t>(i)));
     }
-    start_threads();
+    for (auto const& w : workers) start_thread(*w);
+    watch.start();
   } catch (...) {
     quit.store(true, std::memory_order_release);
     for (auto const& w : workers) {
@@ -41,18 +53,17 @@ scheduler::scheduler(runtime_options const& options_)
   }
 }
 
-void scheduler::start_threads() {
-  blocked_signals const mask;  // inherited by the threads
-  for (auto const& w : workers) {
-    w->thread = std::thread([w = w.get()] { w->run_loop(); });
-    auto const name = options.name.substr(0, 11) + "/" + std::to_string(w->index);
-    ::pthread_setname_np(w->thread.native_handle(), name.substr(0, 15).c_str());
-  }
+void scheduler::start_thread(worker& w) {
+  blocked_signals const mask;  // inherited by the thread
+  w.thread = std::thread([&w] { w.run_loop(); });
+  auto const thread_name = options.name.substr(0, 11) + "/" + std::to_string(w.index);
+  ::pthread_setname_np(w.thread.native_handle(), thread_name.substr(0, 15).c_str());
 }
 
 scheduler::~scheduler() {
   // acquire: pairs with make_runnable(): a visitor's last step comes before the loops are closed.
   while (visitors_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+  watch.stop();                                 // before the workers, which it looks at and adds to
   quit.store(true, std::memory_order_release);  // pairs with worker::run_loop()
   for (auto const& w : workers) w->loop.wake();
   for (auto const& w : workers) w->thread.join();
@@ -78,16 +89,16 @@ void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
     wake_one();
   } else {
     auto const target = fiber.pinned ? fiber.last_worker
-                                     : static_cast<std::uint16_t>((fiber.last_worker + 1U) % workers.size());
-    workers[target]->mailbox.push(fiber);
-    workers[target]->loop.wake();
+                                     : static_cast<std::uint16_t>((fiber.last_worker + 1U) % options.workers);
+    workers[target].mailbox.push(fiber);
+    workers[target].loop.wake();
   }
   leave();
 }
 
 void scheduler::wake_picked() noexcept {
   auto const index = idle.pick();
-  if (index != idle_set::nobody) workers[index]->loop.wake();
+  if (index != idle_set::nobody) workers[index].loop.wake();
 }
 
 std::size_t scheduler::live_fibers() const noexcept {

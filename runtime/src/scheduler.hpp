@@ -3,11 +3,14 @@
 /// A running runtime: its workers and what they share.
 
 #include "injection_queue.hpp"
+#include "monitor.hpp"
 #include "offload_pool.hpp"
 #include "overflow_report.hpp"
 #include "record_pool.hpp"
 #include "stack_pool.hpp"
+#include "stand_ins.hpp"
 #include "worker.hpp"
+#include "worker_list.hpp"
 
 #include <weft/runtime/detail/idle_set.hpp>
 #include <weft/runtime/options.hpp>
@@ -18,7 +21,6 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <vector>
 
 namespace weft::detail {
 
@@ -64,6 +66,9 @@ public:
       drained_.notify_all();
   }
 
+  /// Starts the thread of a new worker.  @throws std::system_error
+  void start_thread(worker& w);
+
   runtime_options const options;
   overflow_report const faults;
   std::uint8_t const default_stack_class;
@@ -74,7 +79,9 @@ public:
   idle_set idle;
   injection_queue injected;
   offload_pool offload;
-  std::vector<std::unique_ptr<worker>> workers;
+  worker_list workers;
+  stand_ins away;
+  monitor watch;
   std::atomic<bool> stopping{false};
   std::atomic<bool> quit{false};                 ///< the workers' threads end
   std::atomic<bool> neighbours_watched{false};   ///< a worker sleeps with a limit, to look after busy ones
@@ -85,7 +92,6 @@ public:
 
 private:
   void wake_picked() noexcept;
-  void start_threads();
 
   // Threads that are not workers, inside make_runnable(), where the fiber may have run and the runtime been drained
   // before they are out again; or between enter() and leave().

@@ -227,7 +227,7 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options)
   bool const inside = w != nullptr && (home == nullptr || &w->home == home);
   if (inside) home = &w->home;
   record.stack_class = options.stack_size != 0 ? stack_pool::class_of(options.stack_size) : home->default_stack_class;
-  fiber_record* const self = inside ? w->current : nullptr;
+  fiber_record* const self = inside ? w->current.get() : nullptr;
   if (self != nullptr) record.parent = self->id;
   if (options.detached) (void)record.end.try_set_flags(0, fiber_record::detached);
   record.id = inside ? count_spawn(*w) : home->next_ids.fetch_add(1, std::memory_order_relaxed) << 16U;
@@ -281,7 +281,7 @@ void release_handle(fiber_record& fiber) noexcept {
 bool join(fiber_record& fiber, time_point deadline, cancellation mode) {
   worker* const on = current_worker();
   if ((fiber.end.flags() & fiber_record::ended) != 0) [[likely]] {
-    fiber_record const* const self = on != nullptr ? on->current : nullptr;
+    fiber_record const* const self = on != nullptr ? on->current.get() : nullptr;
     if (self != nullptr && self->ticket.cancel_requested() && mode == cancellation::heeded) check_cancelled();
     return true;
   }
@@ -349,7 +349,7 @@ void open_aside_join(fiber_record& fiber) noexcept {
 namespace {
 
 bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellation mode) {
-  fiber_record* const self = on != nullptr ? on->current : nullptr;
+  fiber_record* const self = on != nullptr ? on->current.get() : nullptr;
   if (self == &fiber) refuse_join("weft::task: a task waits for itself");
   if (deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0})) {
     if (mode == cancellation::heeded) check_cancelled();

@@ -63,7 +63,8 @@ worker::worker(scheduler& home_, std::uint16_t index_)
       in_order_(home_.options.order == scheduling::fifo),
       steals_(home_.options.order == scheduling::work_stealing),
       random_(0x9E3779B9U * (index_ + 1U)),
-      seen_progress_(home_.options.workers, 0) {
+      seen_progress_(home_.workers.capacity(), 0),
+      stands_in_(index_ >= home_.options.workers) {
   now_ = home.world != nullptr ? home.world->now() : clock::now();
   if (migrates_) ticks_ = 1;
 }
@@ -72,7 +73,8 @@ worker::worker(scheduler& home_, std::uint16_t index_)
 fiber_record* worker::pick_next() noexcept {
   if (in_order_) [[unlikely]]
     return pick_in_order();
-  if ((--ticks_ & glance_mask) == 0) [[unlikely]] {
+  ticks_ = ticks_ - 1;
+  if ((ticks_ & glance_mask) == 0) [[unlikely]] {
     if (ticks_ == 0 || coarse_now() - last_tick_ > longest_without_tick) {
       if (fiber_record* const fiber = tick()) return fiber;
     }
@@ -231,7 +233,8 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
 [[gnu::always_inline]] inline fiber_record* worker::after_end(fiber_record* joiner) noexcept {
   if (joiner == nullptr) [[likely]]
     return pick_next();
-  if ((--ticks_ & glance_mask) != 0) [[likely]]
+  ticks_ = ticks_ - 1;
+  if ((ticks_ & glance_mask) != 0) [[likely]]
     return joiner;
   return look_around(*joiner);
 }
@@ -318,7 +321,7 @@ WEFT_UNINSTRUMENTED void worker::yield(worker* w, fiber_record& self) noexcept {
                      w->ring_.has_leased() && w->slot_.load(std::memory_order_relaxed) == nullptr;
   if (!plain) [[unlikely]]
     return yield_slowly(w, self, nullptr);
-  --w->ticks_;
+  w->ticks_ = w->ticks_ - 1;
   fiber_record* const next = w->ring_.take_leased();
   if (next == nullptr || next->context == nullptr) [[unlikely]]
     return yield_slowly(w, self, next);
@@ -429,7 +432,7 @@ bool worker::goes_first(fiber_record& joiner) noexcept {
     push(joiner);
     return false;
   }
-  worker& last = *home.workers[joiner.last_worker];
+  worker& last = home.workers[joiner.last_worker];
   if (&last == this || last.ring_.size() < many) return true;
   last.returning.push(joiner);
   thread_barrier::light();  // pairs with the heavy one in sleep()
@@ -451,9 +454,9 @@ void worker::enqueue(fiber_record& fiber, placement where) noexcept {
   if (in_order_) return ordered_.push(fiber);
   auto const target = fiber.pinned || fiber.last_worker == fiber_record::no_worker
                           ? fiber.last_worker
-                          : static_cast<std::uint16_t>((fiber.last_worker + 1U) % home.workers.size());
+                          : static_cast<std::uint16_t>((fiber.last_worker + 1U) % home.options.workers);
   if (target == fiber_record::no_worker) return push(fiber);
-  worker& other = *home.workers[target];
+  worker& other = home.workers[target];
   other.mailbox.push(fiber);
   if (&other != this) other.loop.wake();
 }

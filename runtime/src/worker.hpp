@@ -5,6 +5,7 @@
 #include "injection_queue.hpp"
 #include "ordered_queue.hpp"
 #include "poller.hpp"
+#include "published.hpp"
 #include "record_pool.hpp"
 #include "sanitizers.hpp"
 #include "stack_pool.hpp"
@@ -60,12 +61,16 @@ public:
   /// The last reading: no older than the last 64 switches.
   [[nodiscard]] time_point last_now() const noexcept { return now_; }
 
+  /// Changes with each fiber that is taken up. A hint for other threads.
+  [[nodiscard]] std::uint32_t turns() const noexcept { return ticks_; }
+
   /// The thread's own function.
   void run_loop() noexcept;
 
   void bind_thread() noexcept;
 
-  fiber_record* current = nullptr;  ///< the fiber that runs, or null in the worker's own context
+  published<fiber_record*> current = nullptr;  ///< the fiber that runs, or null in the worker's own context
+  published<fiber_record*> away = nullptr;     ///< the fiber that is in blocking() here
   scheduler& home;
   std::uint16_t const index;
   sanitizer_thread identity{};
@@ -81,7 +86,8 @@ public:
   poller loop;
   injection_queue mailbox;    ///< fibers that only this worker may run
   injection_queue returning;  ///< behind the slot: prompt fibers, and joiners that others sent back; may be stolen
-  std::atomic<bool> asleep{false};  ///< set by this worker before it looks for the last time
+  std::atomic<bool> asleep{false};   ///< set by this worker before it looks for the last time
+  std::atomic<bool> on_duty{false};  ///< of a stand-in; guarded by stand_ins, read by this worker
   std::thread thread;
 
   static void stack_main(transfer t);  ///< the base loop of every stack
@@ -137,9 +143,9 @@ private:
   stack* left_stack_ = nullptr;
   after then_ = after::nothing;
 
-  std::uint32_t ticks_ = ticks_between_looks;  // until the next look; stays 1 where fibers must migrate
-  std::uint64_t last_tick_ = 0;                // on the coarse clock
-  std::uint64_t last_turn_ = 0;                // when others had a turn before a joiner, on the coarse clock
+  published<std::uint32_t> ticks_ = ticks_between_looks;  // until the next look; stays 1 where fibers must migrate
+  std::uint64_t last_tick_ = 0;                           // on the coarse clock
+  std::uint64_t last_turn_ = 0;                           // when others had a turn before a joiner, on the coarse clock
   bool mail_first_ = false;
   bool const migrates_;                    // scheduling::forced_migration
   bool const in_order_;                    // scheduling::fifo
@@ -162,6 +168,7 @@ private:
   ordered_queue ordered_;                     // in place of the ring and the slot, with scheduling::fifo
   basic_ring<fiber_record*, ring_capacity> ring_;
   std::vector<std::uint64_t> seen_progress_;  // of each neighbour, when it was last looked after
+  bool const stands_in_;                      // see stand_ins.hpp
 };
 
 }  // namespace weft::detail

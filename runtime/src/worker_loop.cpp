@@ -21,6 +21,8 @@ namespace {
 constexpr int search_rounds = 24;
 /// While a neighbour runs, one sleeper looks after it this often: timers and I/O are never served later than 10 ms.
 constexpr std::chrono::milliseconds watch_interval{4};
+/// The same where a worker is known to be away.
+constexpr std::chrono::milliseconds short_watch_interval{1};
 
 [[maybe_unused]] stack_bounds thread_stack() noexcept {
   stack_bounds bounds;
@@ -40,6 +42,8 @@ constexpr std::uint64_t longest_unwatched = 10'000'000;
 
 void worker::run_loop() noexcept {
   signal_stack const for_faults;
+  if (stands_in_) home.away.wait_until_added();
+  home.watch.admit();
   bind_thread();
   if constexpr (sanitized) own_stack_ = thread_stack();
   while (!home.quit.load(std::memory_order_acquire)) {  // pairs with ~scheduler()
@@ -72,7 +76,7 @@ void worker::fail_unplaced() noexcept {
 
 fiber_record* worker::search() noexcept {
   auto const workers = static_cast<std::uint32_t>(home.workers.size());
-  if (workers == 1) return nullptr;
+  if (workers == 1 || (stands_in_ && !on_duty.load(std::memory_order_relaxed))) return nullptr;
   if (!searching_) {
     if (!home.idle.search(workers)) return nullptr;
     searching_ = true;
@@ -86,7 +90,7 @@ fiber_record* worker::search() noexcept {
     random_ = random_ * 1664525U + 1013904223U;  // Numerical Recipes' generator: only to spread the victims
     auto const start = random_ >> 16U;
     for (std::uint32_t i = 0; may_steal && i < workers; ++i) {
-      worker& victim = *home.workers[(start + i) % workers];
+      worker& victim = home.workers[(start + i) % workers];
       if (&victim == this) continue;
       if (victim.ring_.size() < worth && round != search_rounds - 1) continue;
       if (fiber_record* const fiber = steal_from(victim, round == search_rounds - 1)) return fiber;
@@ -182,29 +186,39 @@ fiber_record* worker::sleep() noexcept {
   if (home.world != nullptr) {
     if (fiber_record* const fiber = skip_time()) return fiber;
   }
+  // A stand-in that is not needed does not count among those who could take new work, and looks at its own only.
+  bool const resting = stands_in_ && !searching_ && home.away.relieve(*this);
   // relaxed: the barrier orders it. Without one, the exchange in park() does.
   asleep.store(true, std::memory_order_relaxed);
-  home.idle.park(index, std::exchange(searching_, false));
+  if (!resting) home.idle.park(index, std::exchange(searching_, false));
   thread_barrier::heavy();  // pairs with idle_set::wanted(): from here on new work sees us parked, or we see it
-  if (work_in_sight() || home.quit.load(std::memory_order_acquire)) {
+  bool const work = resting ? !mailbox.empty() || !returning.empty() : work_in_sight();
+  if (work || home.quit.load(std::memory_order_acquire)) {
     asleep.store(false, std::memory_order_relaxed);
-    searching_ = !home.idle.unpark(index) || home.idle.search(static_cast<std::uint32_t>(home.workers.size()) * 2);
+    if (!resting) {
+      searching_ = !home.idle.unpark(index) || home.idle.search(static_cast<std::uint32_t>(home.workers.size()) * 2);
+    }
     return pick_next();
   }
   auto deadline = timers.next();
   if (home.world != nullptr && deadline != never) deadline = add(clock::now(), deadline - home.world->now());
   // One sleeper looks after the neighbours, as long as any of them is awake.
   bool watching = false;
-  auto const others_awake = [this] { return home.idle.parked() + home.idle.searching() < home.workers.size(); };
-  if (others_awake() && !home.neighbours_watched.exchange(true, std::memory_order_acq_rel)) {
+  auto const standing_in = home.away.on_duty();
+  auto const others_awake = [this, standing_in] {
+    return home.idle.parked() + home.idle.searching() < home.options.workers + standing_in;
+  };
+  if (!resting && others_awake() && !home.neighbours_watched.exchange(true, std::memory_order_acq_rel)) {
     watching = true;
-    deadline = std::min(deadline, now() + watch_interval);
+    deadline = std::min(deadline, now() + (standing_in > 0 ? short_watch_interval : watch_interval));
   }
   about_to_run_ = true;
   loop.sleep(with_slack(deadline));
   asleep.store(false, std::memory_order_relaxed);
+  thread_barrier::light();  // pairs with the heavy one in monitor::rest()
+  home.watch.note_awake();
   // Woken by pick(), it counts as searching already.
-  searching_ = !home.idle.unpark(index);
+  if (!resting) searching_ = !home.idle.unpark(index);
   if (timers.due(now())) {
     woken_at_ = now_;
     expire_timers(timers);

@@ -2,6 +2,7 @@
 /// @file
 /// Everything.
 
+#include <weft/runtime/blocking.hpp>
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/offload.hpp>

@@ -3,13 +3,16 @@
 /// What can be chosen when a runtime is made, and when a fiber is spawned.
 
 #include <weft/runtime/environment.hpp>
+#include <weft/runtime/this_fiber.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace weft {
 
@@ -19,6 +22,17 @@ enum class scheduling : unsigned char {
   fifo,              ///< needs one worker: strictly in the order in which fibers became ready
   forced_migration,  ///< needs two workers: never the worker that the fiber left. For tests: it turns code that wrongly
                      ///< relies on its thread from rarely wrong into always wrong
+};
+
+/// A fiber that has kept its worker busy for long, without a wait.
+struct slow_callback {
+  fiber_id fiber{};                 ///< none, if the worker could not be asked
+  std::string name{};               ///< of the fiber, at most 63 bytes of it
+  std::size_t worker = 0;           ///< where
+  std::chrono::nanoseconds busy{};  ///< so far
+  /// Where the fiber is, innermost first: "function +offset", as far as the program's dynamic symbols tell (link with
+  /// `-rdynamic` for more), else "module +offset", as addr2line takes it. Empty if the worker could not be asked.
+  std::vector<std::string> stack{};
 };
 
 /// Choices for a whole runtime. The defaults suit a service.
@@ -40,6 +54,16 @@ struct runtime_options {
   /// Receives each exception that a task ended with and nobody collected, and the task's name. Called on any thread;
   /// what it throws is ignored. Default: a line on stderr.
   std::function<void(std::exception_ptr, std::string_view task)> on_unhandled_exception{};
+  /// A worker that has been with one fiber for longer is reported, once. A monitor thread looks for it while any worker
+  /// is awake, and asks the worker's thread by SIGURG where it is, unless the program handles that signal itself. Zero
+  /// or less: nothing is reported. In virtual time nothing is either.
+  std::chrono::nanoseconds slow_callback_duration = std::chrono::milliseconds{100};
+  /// Receives that report, on the monitor thread; what it throws is ignored. Default: some lines on stderr.
+  std::function<void(slow_callback const&)> on_slow_callback{};
+  /// Workers more, at most 64, that take the place of others which are stuck in a fiber for 2 ms or more while nobody
+  /// is idle: they steal its queue and serve its timers and descriptors. Made when first needed; only for
+  /// `scheduling::work_stealing`.
+  std::size_t spare_workers = 0;
   /// See `scheduling`.
   scheduling order = scheduling::work_stealing;
   /// Clock and choice, for tests that must replay; makes `order` fifo. Default: the real ones.

@@ -23,6 +23,7 @@ class basic_idle_set {
 
 public:
   static constexpr std::uint32_t most_workers = 512;
+  static constexpr std::uint32_t most_stand_ins = 128;  // besides, see stand_ins.hpp
   static constexpr std::uint32_t nobody = ~0U;
 
   /// Whether new work, already queued, is worth a wake(). Any thread.
@@ -92,7 +93,8 @@ private:
   atomic<std::uint32_t> state_{0};  // searching << 16 | parked
   Mutex mutex_;
   typename Atomics::template plain<std::uint32_t> parked_count_ = 0;  // guarded by mutex_, as is the list
-  std::array<std::uint32_t, most_workers> parked_{};  // the last to park is the first to be woken: it is warm
+  std::array<std::uint32_t, most_workers + most_stand_ins>
+      parked_{};  // the last to park is the first to be woken: it is warm
 };
 
 using idle_set = basic_idle_set<>;

@@ -1,0 +1,186 @@
+#include "monitor.hpp"
+
+#include "scheduler.hpp"
+#include "signal_mask.hpp"
+#include "worker.hpp"
+
+#include <weft/runtime/detail/atomics.hpp>
+#include <weft/runtime/options.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cxxabi.h>
+#include <dlfcn.h>
+#include <memory>
+#include <string>
+
+namespace weft::detail {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How often the workers are looked at, while any of them is awake.
+std::chrono::nanoseconds interval_for(std::chrono::nanoseconds slow, std::size_t spares) noexcept {
+  constexpr std::chrono::nanoseconds with_spares = 2ms;
+  constexpr std::chrono::nanoseconds shortest = 1ms;
+  auto const reporting = slow > 0ns ? std::max(slow / 8, shortest) : std::chrono::nanoseconds::max();
+  return spares > 0 ? std::min(with_spares, reporting) : reporting;
+}
+
+/// Rounds without any worker awake before the monitor goes to sleep: not at every short rest of a busy program.
+constexpr unsigned rounds_before_rest = 8;
+
+std::string hex(std::uintptr_t number) {
+  std::array<char, 20> text{};
+  std::snprintf(text.data(), text.size(), "0x%zx", static_cast<std::size_t>(number));
+  return text.data();
+}
+
+/// "function +0x12", as far as the program's dynamic symbols tell; else "module +0x1234", as addr2line takes it.
+std::string describe(void* address) {
+  Dl_info found{};
+  if (::dladdr(address, &found) == 0) return hex(reinterpret_cast<std::uintptr_t>(address));
+  auto const beyond = [address](void const* base) {
+    return " +" + hex(reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(base));
+  };
+  if (found.dli_sname == nullptr) return std::string(found.dli_fname) + beyond(found.dli_fbase);
+  int status = 0;
+  std::unique_ptr<char, void (*)(void*)> const plain{abi::__cxa_demangle(found.dli_sname, nullptr, nullptr, &status),
+                                                     &std::free};
+  return (plain != nullptr ? plain.get() : found.dli_sname) + beyond(found.dli_saddr);
+}
+
+void print(slow_callback const& slow) {
+  std::string text = "weft: fiber " + std::to_string(slow.fiber.value());
+  if (!slow.name.empty()) text += " '" + slow.name + "'";
+  text += " has kept worker " + std::to_string(slow.worker) + " busy for " +
+          std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(slow.busy).count()) +
+          " ms without a wait: others wait meanwhile. Remedy: weft::offload for what computes, "
+          "weft::offload_blocking for what blocks, or a weft::yield now and then. It is at\n";
+  for (auto const& frame : slow.stack) text += "    " + frame + "\n";
+  std::fputs(text.c_str(), stderr);
+}
+
+}  // namespace
+
+monitor::monitor(scheduler& home, std::chrono::nanoseconds slow, std::size_t spares)
+    : home_(home), slow_(slow), spares_(spares), interval_(interval_for(slow, spares)) {
+  if (slow_ > 0ns) probe_.emplace();
+}
+
+void monitor::start() {
+  if (slow_ <= 0ns && spares_ == 0) return;
+  views_.resize(home_.workers.capacity());
+  blocked_signals const mask;
+  thread_ = std::thread([this] { run(); });
+  ::pthread_setname_np(thread_.native_handle(), (home_.options.name.substr(0, 11) + "/mon").c_str());
+}
+
+void monitor::stop() noexcept {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard const lock{mutex_};
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+bool monitor::all_asleep() const noexcept {
+  return std::all_of(home_.workers.begin(), home_.workers.end(),
+                     [](auto const& w) { return w->asleep.load(std::memory_order_relaxed); });  // see rest()
+}
+
+void monitor::end_rest() noexcept {
+  {
+    std::lock_guard const lock{mutex_};
+    called_ = true;
+  }
+  wake_.notify_one();
+}
+
+void monitor::rest(std::unique_lock<std::mutex>& lock) noexcept {
+  // relaxed: the barrier orders it. Either a worker that wakes up sees us resting, or we see it awake.
+  resting_.store(true, std::memory_order_relaxed);
+  thread_barrier::heavy();  // pairs with the light one in worker::sleep()
+  if (all_asleep()) wake_.wait(lock, [this] { return called_ || stopping_; });
+  resting_.store(false, std::memory_order_relaxed);
+  called_ = false;
+}
+
+void monitor::run() noexcept {
+  auto next = clock::now() + interval_;
+  unsigned idle_rounds = 0;
+  std::unique_lock lock{mutex_};
+  while (!stopping_) {
+    if (idle_rounds >= rounds_before_rest) {
+      rest(lock);
+      idle_rounds = 0;
+      next = clock::now() + interval_;
+    }
+    if (wake_.wait_until(lock, next, [this] { return stopping_; })) return;
+    auto const now = clock::now();
+    // What holds us up holds up the workers: a stopped process has no slow fibers.
+    if (auto const late = now - next; late > interval_) {
+      for (auto& seen : views_) seen.since += late;
+    }
+    next = now + interval_;
+    lock.unlock();
+    look(now);
+    idle_rounds = all_asleep() ? idle_rounds + 1 : 0;
+    lock.lock();
+  }
+}
+
+void monitor::look(time_point now) noexcept {
+  for (auto const& w : home_.workers) look_at(*w, views_[w->index], now);
+}
+
+void monitor::look_at(worker const& w, view& seen, time_point now) noexcept {
+  fiber_record* const fiber = w.current;
+  std::uint32_t const turns = w.turns();
+  bool const stuck = fiber != nullptr && fiber == seen.fiber && turns == seen.turns && fiber != w.away;
+  if (!stuck) {
+    if (seen.stood_in_for) {
+      home_.away.dismiss();
+      --standing_in_;
+    }
+    seen = {fiber, turns, now};
+    return;
+  }
+  auto const busy = now - seen.since;
+  // Where another worker has nothing to do, it looks after this one.
+  bool const all_busy = home_.idle.parked() + home_.idle.searching() == 0;
+  if (!seen.stood_in_for && standing_in_ < spares_ && all_busy && home_.away.call()) {
+    seen.stood_in_for = true;
+    ++standing_in_;
+  }
+  if (probe_ && !seen.reported && busy >= slow_) {
+    seen.reported = true;
+    report(w, busy);
+  }
+}
+
+void monitor::report(worker const& w, std::chrono::nanoseconds busy) noexcept {
+  try {
+    slow_callback slow;
+    slow.busy = busy;
+    slow.worker = w.index;
+    stack_sample sample;
+    // The thread handle was written before the worker was added to the list.
+    if (probe_->ask(const_cast<worker&>(w).thread.native_handle(), 1s, sample)) {
+      if (sample.fiber == 0) return;  // it has just ended
+      slow.fiber = fiber_id{sample.fiber};
+      slow.name = sample.name.data();
+      for (int i = 0; i < sample.depth; ++i) slow.stack.push_back(describe(sample.frames[static_cast<std::size_t>(i)]));
+    }
+    (home_.options.on_slow_callback ? home_.options.on_slow_callback : &print)(slow);
+  } catch (...) {
+    // No memory for a report, or a handler that threw: the program goes on.
+  }
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,56 @@
+#include "stand_ins.hpp"
+
+#include "scheduler.hpp"
+#include "worker.hpp"
+
+#include <cstdint>
+#include <memory>
+
+namespace weft::detail {
+
+stand_ins::stand_ins(scheduler& home, std::size_t most) : home_(home), most_(most) { resting_.reserve(most); }
+
+bool stand_ins::call() noexcept {
+  std::lock_guard const lock{mutex_};
+  if (needed_ < on_duty_) {  // one has not noticed yet that it may rest
+    ++needed_;
+    return true;
+  }
+  if (resting_.empty()) {
+    if (made_ == most_) return false;
+    try {
+      auto made = std::make_unique<worker>(home_, static_cast<std::uint16_t>(home_.workers.size()));
+      made->on_duty.store(true, std::memory_order_relaxed);  // its thread is yet to start
+      home_.start_thread(*made);
+      home_.workers.add(std::move(made));
+    } catch (...) {
+      return false;  // no memory, descriptor or thread is to be had
+    }
+    ++made_;
+  } else {
+    worker& called = *resting_.back();
+    resting_.pop_back();
+    called.on_duty.store(true, std::memory_order_relaxed);  // published by the wake-up
+    called.loop.wake();
+  }
+  ++needed_;
+  on_duty_ = on_duty_ + 1;
+  return true;
+}
+
+void stand_ins::dismiss() noexcept {
+  std::lock_guard const lock{mutex_};
+  --needed_;
+}
+
+bool stand_ins::relieve(worker& w) noexcept {
+  std::lock_guard const lock{mutex_};
+  if (!w.on_duty.load(std::memory_order_relaxed)) return true;
+  if (on_duty_ <= needed_) return false;
+  on_duty_ = on_duty_ - 1;
+  w.on_duty.store(false, std::memory_order_relaxed);  // guarded by the lock
+  resting_.push_back(&w);
+  return true;
+}
+
+}  // namespace weft::detail
