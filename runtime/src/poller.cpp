@@ -105,6 +105,17 @@ void poller::try_poll() noexcept {
   if (lock.owns_lock()) run(false);
 }
 
+void poller::poll_and_arm(time_point deadline) noexcept {
+  std::lock_guard const lock{lock_};
+  run(false);
+  arm(deadline);
+  // Last: libuv may have taken the signal of a wake-up, and the next must be sent. acq_rel: pairs with wake(); what
+  // this one stood for is looked at next.
+  woken_.exchange(false, std::memory_order_acq_rel);
+}
+
+int poller::wake_descriptor() const noexcept { return uv_backend_fd(&handles_->loop); }
+
 void poller::run(bool may_sleep) noexcept { uv_run(&handles_->loop, may_sleep ? UV_RUN_ONCE : UV_RUN_NOWAIT); }
 
 poller::watch* poller::watch_descriptor(int descriptor, bool writable, waiter& w) {

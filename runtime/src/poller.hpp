@@ -36,6 +36,10 @@ public:
   void poll() noexcept;
   /// The same from a neighbour, if nobody runs the loop now.
   void try_poll() noexcept;
+  /// poll(), after which wake_descriptor() is readable when something is ready, after wake(), and from `deadline` on.
+  /// The worker only.
+  void poll_and_arm(time_point deadline) noexcept;
+  [[nodiscard]] int wake_descriptor() const noexcept;
 
   /// Descriptors that somebody waits for: without any, polling finds nothing. Any thread; a hint.
   [[nodiscard]] bool watches_any() const noexcept { return watched_.load(std::memory_order_relaxed) != 0; }

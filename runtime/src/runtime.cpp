@@ -22,7 +22,7 @@ runtime_options checked(runtime_options o) {
   if (o.world != nullptr && o.order == scheduling::work_stealing) o.order = scheduling::fifo;
   if (o.workers == 0) {
     constexpr std::size_t most = detail::idle_set::most_workers;
-    o.workers = o.order == scheduling::fifo ? 1 : std::min(detail::cpu_count(), most);
+    o.workers = o.order == scheduling::fifo || o.guest ? 1 : std::min(detail::cpu_count(), most);
   }
   if (o.workers > detail::idle_set::most_workers) {
     bad_option("workers is " + std::to_string(o.workers) + ", at most " +
@@ -43,6 +43,8 @@ runtime_options checked(runtime_options o) {
   if (o.order == scheduling::forced_migration && o.workers < 2) {
     bad_option("scheduling::forced_migration needs at least 2 workers");
   }
+  if (o.guest && o.workers != 1) bad_option("a guest needs workers to be 0 or 1");
+  if (o.guest && o.world != nullptr) bad_option("a guest cannot have an environment: its time is the loop's");
   if (o.world != nullptr && o.workers != 1) bad_option("an environment needs workers to be 1");
   return o;
 }

@@ -3,6 +3,7 @@
 #include "fatal.hpp"
 #include "signal_mask.hpp"
 
+#include <weft/runtime/error.hpp>
 #include <weft/runtime/waiter.hpp>
 
 #include <algorithm>
@@ -17,7 +18,7 @@ namespace {
 /// Where fibers have an order, or must migrate, nobody stands in for a worker.
 std::size_t most_stand_ins(runtime_options const& options) noexcept {
   constexpr std::size_t for_blocking = 64;
-  return options.order == scheduling::work_stealing ? for_blocking + options.spare_workers : 0;
+  return options.order == scheduling::work_stealing && !options.guest ? for_blocking + options.spare_workers : 0;
 }
 }  // namespace
 
@@ -31,14 +32,16 @@ scheduler::scheduler(runtime_options const& options_)
       offload(options_.offload_threads, options_.offload_queue, options_.name),
       workers(options_.workers + most_stand_ins(options_)),
       away(*this, most_stand_ins(options_)),
-      watch(*this, options_.world == nullptr ? options_.slow_callback_duration : std::chrono::nanoseconds{0},
-            most_stand_ins(options_) > 0 ? options_.spare_workers : 0) {
+      watch(
+          *this,
+          options_.world == nullptr && !options_.guest ? options_.slow_callback_duration : std::chrono::nanoseconds{0},
+          most_stand_ins(options_) > 0 ? options_.spare_workers : 0) {
   (void)thread_barrier::asymmetric();  // registers with the kernel before anyone relies on it
   try {
     for (std::size_t i = 0; i < options.workers; ++i) {
       workers.add(std::make_unique<worker>(*this, static_cast<std::uint16_t>(i)));
     }
-    for (auto const& w : workers) start_thread(*w);
+    for (auto const& w : workers) options.guest ? w->wait_for_turns() : start_thread(*w);
     watch.start();
   } catch (...) {
     quit.store(true, std::memory_order_release);
@@ -66,7 +69,9 @@ scheduler::~scheduler() {
   watch.stop();                                 // before the workers, which it looks at and adds to
   quit.store(true, std::memory_order_release);  // pairs with worker::run_loop()
   for (auto const& w : workers) w->loop.wake();
-  for (auto const& w : workers) w->thread.join();
+  for (auto const& w : workers) {
+    if (w->thread.joinable()) w->thread.join();  // a guest has none
+  }
   sanitizer_acquire(this);  // from all fibers: they have read the workers' fields
   std::int64_t out = 0;
   for (auto const& w : workers) out += w->records.out();
@@ -122,6 +127,14 @@ bool scheduler::drain(time_point deadline) {
       waiter self{"shutdown of another runtime", cancellation::ignored};
       (void)self.wait(deadline_after(1ms));
       continue;
+    }
+    if (options.guest && current_worker() == nullptr) {
+      try {
+        (void)drive(1ms);
+        continue;
+      } catch (error const&) {
+        // Another thread drives it: it is waited for.
+      }
     }
     std::unique_lock lock{drain_mutex_};
     drained_.wait_for(lock, 1ms, [this] { return live_fibers() == 0; });

@@ -66,6 +66,11 @@ public:
       drained_.notify_all();
   }
 
+  /// Of a guest: the calling thread is its worker for about `limit`.  @returns whether more is ready
+  /// @throws error  on a fiber, and while another thread does the same
+  bool drive(std::chrono::nanoseconds limit);
+  /// Of a guest, on a thread: drives it until `fiber` has ended, `deadline` has passed, or another thread drives.
+  void drive_until_ended(fiber_record const& fiber, time_point deadline);
   /// Starts the thread of a new worker.  @throws std::system_error
   void start_thread(worker& w);
 
@@ -98,6 +103,7 @@ private:
   std::atomic<int> visitors_{0};
   std::mutex drain_mutex_;
   std::condition_variable drained_;
+  std::atomic<bool> driven_{false};  // a thread is in drive()
 };
 
 }  // namespace weft::detail

@@ -365,6 +365,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
     }
     if (self->joiner_aside) open_aside_join(*self);  // which shows the link above us to join_chain
   }
+  if (on == nullptr && fiber.home->options.guest) fiber.home->drive_until_ended(fiber, deadline);
   waiter w{"task", mode};
   wait_node node{w};
   {

@@ -54,6 +54,8 @@ void worker::bind_thread() noexcept {
   reset_floating_point();
 }
 
+void worker::unbind_thread() noexcept { this_worker = nullptr; }
+
 worker::worker(scheduler& home_, std::uint16_t index_)
     : home(home_),
       index(index_),
@@ -76,8 +78,12 @@ fiber_record* worker::pick_next() noexcept {
   ticks_ = ticks_ - 1;
   if ((ticks_ & glance_mask) == 0) [[unlikely]] {
     if (ticks_ == 0 || coarse_now() - last_tick_ > longest_without_tick) {
-      if (fiber_record* const fiber = tick()) return fiber;
+      fiber_record* const fiber = tick();
+      leaving_ = now_ >= leave_at_;
+      if (fiber != nullptr && !leaving_) return fiber;
+      if (fiber != nullptr) push(*fiber);
     }
+    if (leaving_) return nullptr;
   }
   if (slot_turns_ < slot_turns) {
     if (fiber_record* const fiber = take_slot()) {
@@ -336,7 +342,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber
     open_aside_join(self);
   w->identity.enter_on_fiber_stack();
   if (next == nullptr) next = w->pick_next();
-  bool const must_leave = w->migrates_ && !self.pinned;
+  bool const must_leave = (w->migrates_ && !self.pinned) || w->leaving_;
   if (next != nullptr && w->place(*next)) {
     suspend(w, &self, next, after::requeue);
   } else if (must_leave || w->unplaced_ != nullptr) {
@@ -467,6 +473,8 @@ fiber_record* worker::pick_in_order() noexcept {
   now();
   expire_timers(timers);
   if (loop.watches_any()) loop.poll();
+  leaving_ = now_ >= leave_at_;
+  if (leaving_) return nullptr;
   auto const ready = ordered_.size();
   if (ready < 2 || home.world == nullptr) return ordered_.take(0);
   return ordered_.take(home.world->choose(ready) % ready);

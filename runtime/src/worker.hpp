@@ -17,6 +17,7 @@
 #include <weft/runtime/options.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -64,10 +65,16 @@ public:
   /// Changes with each fiber that is taken up. A hint for other threads.
   [[nodiscard]] std::uint32_t turns() const noexcept { return ticks_; }
 
+  /// For a guest, before its first turn.
+  void wait_for_turns() noexcept;
+  /// For a guest, on the thread that calls: runs what is ready, but for not much longer than `limit`.
+  /// @returns whether more is ready
+  bool take_turn(std::chrono::nanoseconds limit) noexcept;
   /// The thread's own function.
   void run_loop() noexcept;
 
   void bind_thread() noexcept;
+  static void unbind_thread() noexcept;
 
   published<fiber_record*> current = nullptr;  ///< the fiber that runs, or null in the worker's own context
   published<fiber_record*> away = nullptr;     ///< the fiber that is in blocking() here
@@ -169,6 +176,9 @@ private:
   basic_ring<fiber_record*, ring_capacity> ring_;
   std::vector<std::uint64_t> seen_progress_;  // of each neighbour, when it was last looked after
   bool const stands_in_;                      // see stand_ins.hpp
+  time_point leave_at_ = never;               // of a guest: when its turn ends
+  bool leaving_ = false;                      // its turn is over
+  bool parked_ = false;                       // between two turns, with nothing ready
 };
 
 }  // namespace weft::detail

@@ -64,6 +64,9 @@ struct runtime_options {
   /// is idle: they steal its queue and serve its timers and descriptors. Made when first needed; only for
   /// `scheduling::work_stealing`.
   std::size_t spare_workers = 0;
+  /// The runtime has no threads for fibers: it is a guest in a loop that the program has already (of a GUI, a game),
+  /// which calls `runtime::poll_once()` when `runtime::wake_fd()` becomes readable. `workers` must be 0 or 1.
+  bool guest = false;
   /// See `scheduling`.
   scheduling order = scheduling::work_stealing;
   /// Clock and choice, for tests that must replay; makes `order` fifo. Default: the real ones.

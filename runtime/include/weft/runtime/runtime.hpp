@@ -85,6 +85,19 @@ public:
     return detail::spawn_in(entry.home(), &options, std::forward<F>(f), std::forward<Args>(args)...);
   }
 
+  /// For a guest (see `runtime_options::guest`): runs the fibers that are ready, timers that are due and descriptors
+  /// that can be served, on the calling thread, and returns when nothing is ready, or some time after `limit`: a fiber
+  /// that does not wait is not interrupted. One thread at a time, not always the same. Whoever waits for a guest's task
+  /// from a thread (run(), task::get() and the like) does the same until the task has ended, unless another thread
+  /// does.
+  /// @returns whether more is ready, so that it should be called again soon
+  /// @throws error  for a runtime that is no guest, on a fiber, and while another thread is in it; runtime_stopped
+  bool poll_once(std::chrono::nanoseconds limit = std::chrono::milliseconds{1});
+  /// A descriptor that is readable when poll_once() has something to do, for the loop that the guest lives in. To be
+  /// waited for, not read; the runtime's own, until it is stopped.
+  /// @throws error  for a runtime that is no guest; runtime_stopped
+  [[nodiscard]] int wake_fd() const;
+
   /// How many workers there are, running or not.
   [[nodiscard]] std::size_t workers() const noexcept;
   /// Fibers that have been spawned and have not ended. A snapshot.

@@ -1,0 +1,209 @@
+/// @file
+/// A runtime without threads, in somebody else's loop.
+
+#include <weft/runtime/runtime.hpp>
+
+#include "support/catch.hpp"
+#include "support/run_on.hpp"
+#include "support/verify.hpp"
+#include "support/watchdog.hpp"
+
+#include <weft/runtime/detail/descriptor_wait.hpp>
+#include <weft/runtime/error.hpp>
+#include <weft/runtime/offload.hpp>
+#include <weft/runtime/this_fiber.hpp>
+#include <weft/sync/event.hpp>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+using namespace std::chrono_literals;
+using namespace weft::test;
+
+namespace {
+
+weft::runtime_options guest() {
+  weft::runtime_options options;
+  options.guest = true;
+  return options;
+}
+
+bool readable(int descriptor, int limit_ms) {
+  pollfd ready{descriptor, POLLIN, 0};
+  return ::poll(&ready, 1, limit_ms) == 1;
+}
+
+/// The loop of a program that has one.
+template <class Done>
+void loop_until(weft::runtime& rt, Done&& done) {
+  while (!done()) {
+    bool const more = rt.poll_once();
+    if (!more && !done()) (void)readable(rt.wake_fd(), -1);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a guest runs on the thread that polls it, and only then", "[guest]") {
+  weft::runtime rt{guest()};
+  CHECK(rt.workers() == 1);
+  bool ran = false;
+  auto const thread = std::this_thread::get_id();
+  auto task = rt.spawn([&] {
+    ran = std::this_thread::get_id() == thread;
+    return 5;
+  });
+  CHECK_FALSE(ran);
+  CHECK(readable(rt.wake_fd(), 0));
+  CHECK_FALSE(rt.poll_once());
+  CHECK(ran);
+  CHECK(task.ready());
+  CHECK(task.get() == 5);
+  CHECK_FALSE(readable(rt.wake_fd(), 0));
+  expect_no_leaks(rt);
+}
+
+TEST_CASE("the descriptor tells of timers, of other threads and of descriptors", "[guest]") {
+  watchdog dog{"a guest's descriptor"};
+  weft::runtime rt{guest()};
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) == 0);
+  weft::event e;
+  auto sleeps = rt.spawn([] { weft::sleep_for(3ms); });
+  auto waits = rt.spawn([&] { e.wait(); });
+  auto offloads = rt.spawn([] { return weft::offload([] { return 3; }); });
+  auto reads = rt.spawn([&] { verify(weft::detail::wait_descriptor(ends[0], weft::detail::readiness::readable)); });
+  loop_until(rt, [&] { return sleeps.ready() && offloads.ready(); });
+  CHECK(offloads.get() == 3);
+  CHECK_FALSE(waits.ready());
+  std::thread other([&] { e.set(); });
+  loop_until(rt, [&] { return waits.ready(); });
+  other.join();
+  CHECK_FALSE(reads.ready());
+  std::thread writer([&] { (void)!::write(ends[1], "x", 1); });
+  loop_until(rt, [&] { return reads.ready(); });
+  writer.join();
+  reads.get();
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST_CASE("run drives a guest, and so does its end", "[guest]") {
+  watchdog dog{"the end of a guest"};
+  bool unwound = false;
+  {
+    weft::runtime rt{guest()};
+    weft::event never_set;
+    {
+      auto const dropped = rt.spawn([&] { never_set.wait(); });
+      (void)rt.poll_once();
+    }  // cancels and joins
+    CHECK(rt.live_fibers() == 0);
+    auto const late = rt.spawn([&] { never_set.wait(); });
+    CHECK_FALSE(late.wait_for(2ms));
+    never_set.set();
+  }
+  {
+    weft::runtime rt{guest()};
+    CHECK(rt.run([] {
+      auto t = weft::spawn([] {
+        weft::sleep_for(1ms);
+        return 4;
+      });
+      return t.get();
+    }) == 4);
+    CHECK_THROWS_AS(rt.run([] { throw std::out_of_range("x"); }), std::out_of_range);
+    rt.spawn([&] {
+        struct sentinel {
+          bool& gone;
+          ~sentinel() { gone = true; }
+        } const s{unwound};
+        weft::event never_set;
+        never_set.wait();
+      }).detach();
+    (void)rt.poll_once();
+  }
+  CHECK(unwound);
+}
+
+TEST_CASE("a turn ends though fibers are always ready", "[guest]") {
+  auto options = guest();
+  options.order = GENERATE(weft::scheduling::work_stealing, weft::scheduling::fifo);
+  watchdog dog{"the end of a turn"};
+  weft::runtime rt{options};
+  std::atomic<bool> stop{false};
+  std::vector<weft::task<void>> yielders;
+  for (int i = 0; i < 10; ++i) {
+    yielders.push_back(rt.spawn([&] {
+      while (!stop.load()) weft::yield();
+    }));
+  }
+  for (int turn = 0; turn < 20; ++turn) {
+    CHECK(rt.poll_once(100us));
+    CHECK(readable(rt.wake_fd(), 0));
+  }
+  stop.store(true);
+  loop_until(rt, [&] { return rt.live_fibers() == 0; });
+}
+
+TEST_CASE("the caller's exceptions and rounding are its own again after a turn", "[guest]") {
+  weft::runtime rt{guest()};
+  weft::event e;
+  auto waits = rt.spawn([&] {
+    try {
+      throw std::runtime_error("in the fiber");
+    } catch (std::runtime_error const&) {
+      e.wait();
+      verify(std::current_exception() != nullptr);
+    }
+  });
+  try {
+    throw std::runtime_error("in the caller");
+  } catch (std::runtime_error const& caught) {
+    (void)rt.poll_once();
+    CHECK(std::string(caught.what()) == "in the caller");
+    CHECK_THROWS_WITH(std::rethrow_exception(std::current_exception()), "in the caller");
+    e.set();
+    (void)rt.poll_once();
+  }
+  CHECK(std::current_exception() == nullptr);
+  CHECK(std::uncaught_exceptions() == 0);
+  CHECK(waits.ready());
+  waits.get();
+}
+
+TEST_CASE("wrong use of a guest is refused", "[guest][bad-input]") {
+  weft::runtime own{{.workers = 1}};
+  CHECK_THROWS_AS(own.poll_once(), weft::error);
+  CHECK_THROWS_AS(own.wake_fd(), weft::error);
+  auto two = guest();
+  two.workers = 2;
+  CHECK_THROWS_AS(weft::runtime{two}, std::invalid_argument);
+  CHECK_THROWS_AS(weft::runtime{weft::testing::in_virtual_time(guest())}, std::invalid_argument);
+  weft::runtime rt{guest()};
+  rt.run([&] { CHECK_THROWS_AS(rt.poll_once(), weft::error); });
+  std::atomic<bool> inside{false};
+  std::atomic<bool> leave{false};
+  auto holds = rt.spawn([&] {
+    inside.store(true);
+    while (!leave.load()) std::this_thread::yield();
+  });
+  std::thread driver([&] { (void)rt.poll_once(); });
+  while (!inside.load()) std::this_thread::yield();
+  CHECK_THROWS_AS(rt.poll_once(), weft::error);
+  leave.store(true);
+  driver.join();
+  CHECK(holds.ready());
+  rt.shutdown();
+  CHECK_THROWS_AS(rt.poll_once(), weft::runtime_stopped);
+  CHECK_THROWS_AS(rt.wake_fd(), weft::runtime_stopped);
+}
