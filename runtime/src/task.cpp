@@ -159,7 +159,7 @@ namespace {
 reserved_record reserve_record(std::size_t size) {
   worker* const w = current_worker();
   if (w == nullptr || w->current == nullptr) refuse_spawn(nullptr);
-  if (w->home.stopping.load(std::memory_order_relaxed)) refuse_spawn(&w->home);
+  if (w->home.entrance.closed()) refuse_spawn(&w->home);
   reserved_record reserved{nullptr, w};
   {
     under_identity const scheduler_code{w->identity};
@@ -172,7 +172,7 @@ reserved_record reserve_record(std::size_t size) {
 void* reserve_record(scheduler* home, std::size_t size, std::size_t stack_size) {
   if (stack_size != 0) (void)stack_pool::class_of(stack_size);
   if (home == nullptr) return reserve_record(size).memory;
-  if (home->stopping.load(std::memory_order_relaxed)) refuse_spawn(home);
+  if (home->entrance.closed()) refuse_spawn(home);
   worker* const w = current_worker();
   if (w == nullptr || &w->home != home) return home->records->take_one(size);
   void* memory = nullptr;
@@ -206,8 +206,7 @@ std::uint64_t count_spawn(worker& w) noexcept {
   under_identity const scheduler_code{w.identity};
   constexpr std::uint64_t block = 1U << 16U;
   if ((w.next_id & (block - 1)) == 0) w.next_id = scheduler::next_ids.fetch_add(1, std::memory_order_relaxed) * block;
-  // Single writer; relaxed: the reader wants no more than a count (see scheduler::live_fibers()).
-  w.spawned.store(w.spawned.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  door::add_one(w.spawned);
   return w.next_id++;
 }
 
@@ -233,7 +232,7 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options)
   record.id = inside ? count_spawn(*w) : home->next_ids.fetch_add(1, std::memory_order_relaxed) << 16U;
   prepare(record, *home);
   if (!inside) {
-    home->spawned_outside.fetch_add(1, std::memory_order_release);
+    home->entrance.note_begin();
     home->make_runnable(record, placement::back);
     return;
   }

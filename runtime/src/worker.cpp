@@ -215,7 +215,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   start_task(fiber);
   w = current_worker();
   w->current = nullptr;
-  w->finished.store(w->finished.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  door::add_one(w->finished);
   joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
   end_task(fiber);  // the record may be gone
   if constexpr (sanitized) {

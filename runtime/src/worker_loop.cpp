@@ -41,7 +41,7 @@ constexpr std::uint64_t longest_unwatched = 10'000'000;
 void worker::run_loop() noexcept {
   bind_thread();
   if constexpr (sanitized) own_stack_ = thread_stack();
-  while (!home.quit.load(std::memory_order_acquire)) {  // pairs with ~scheduler()
+  while (!home.entrance.dismissed()) {
     fiber_record* next = pick_next();
     if (next == nullptr) next = search();
     if (next == nullptr) next = sleep();
@@ -60,7 +60,7 @@ void worker::fail_unplaced() noexcept {
   fiber_record& fiber = *std::exchange(unplaced_, nullptr);
   fiber.last_worker = index;
   fiber_record* const joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
-  finished.store(finished.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  door::add_one(finished);
   fail_task(fiber);
   if (joiner != nullptr) {
     if (joiner->joiner_aside) open_aside_join(*joiner);
@@ -185,7 +185,7 @@ fiber_record* worker::sleep() noexcept {
   asleep.store(true, std::memory_order_relaxed);
   home.idle.park(index, std::exchange(searching_, false));
   thread_barrier::heavy();  // pairs with idle_set::wanted(): from here on new work sees us parked, or we see it
-  if (work_in_sight() || home.quit.load(std::memory_order_acquire)) {
+  if (work_in_sight() || home.entrance.dismissed()) {
     asleep.store(false, std::memory_order_relaxed);
     searching_ = !home.idle.unpark(index) || home.idle.search(static_cast<std::uint32_t>(home.workers.size()) * 2);
     return pick_next();
