@@ -2,7 +2,6 @@
 #include "fatal.hpp"
 #include "record_pool.hpp"
 #include "scheduler.hpp"
-#include "spin_lock.hpp"
 #include "task_end.hpp"
 #include "worker.hpp"
 
@@ -13,7 +12,6 @@
 #include <cstring>
 #include <mutex>
 #include <system_error>
-#include <thread>
 
 namespace weft::detail {
 
@@ -67,21 +65,15 @@ void end_task_slowly(fiber_record& record) noexcept {
   auto* const pool = record_pool::of(&record);
   end_callback* callbacks = nullptr;
   end_callback** last = &callbacks;
-  bool detached = false;
-  {
-    wait_list::section list{record.end};
-    detached = (list.flags() & fiber_record::detached) != 0;
-    list.set_flags(list.flags() | fiber_record::ended);
-    while (wait_node* const node = list.pop_front()) {
-      if (node->owner != nullptr) {
-        (void)node->owner->notify(placement::joiner);
-      } else {
-        *last = static_cast<end_callback*>(node);
-        last = &(*last)->next_callback;
-      }
+  bool const second = task_end::finish(record.end, [&last](wait_node& node) {
+    if (node.owner != nullptr) {
+      (void)node.owner->notify(placement::joiner);
+    } else {
+      *last = static_cast<end_callback*>(&node);
+      last = &(*last)->next_callback;
     }
-  }
-  if (detached) free_record(record);
+  });
+  if (second) free_record(record);
   call_end_callbacks(callbacks, pool);
 }
 
@@ -114,10 +106,8 @@ public:
 
   static void leave(fiber_record& self) noexcept {
     self.joins.store(nullptr, std::memory_order_seq_cst);
-    for (unsigned spins = 0; walkers_.load(std::memory_order_seq_cst) != 0; ++spins) {
-      // A walk takes nanoseconds, unless the walker has lost its CPU.
-      spins < 64 ? cpu_relax() : std::this_thread::yield();
-    }
+    // A walk takes nanoseconds, unless the walker has lost its CPU.
+    for (unsigned turn = 0; walkers_.load(std::memory_order_seq_cst) != 0; ++turn) std_atomics::pause(turn);
   }
 
 private:
@@ -245,14 +235,8 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options)
 }
 
 void add_end_callback_node(fiber_record& record, std::unique_ptr<end_callback> callback) {
-  {
-    wait_list::section list{record.end};
-    if ((list.flags() & fiber_record::ended) == 0) {
-      list.push_back(*callback.release());
-      return;
-    }
-  }
-  call_end_callbacks(callback.release(), record_pool::of(&record));
+  end_callback* const node = callback.release();
+  if (!task_end::enlist(record.end, *node)) call_end_callbacks(node, record_pool::of(&record));
 }
 
 std::unique_ptr<char[]> copy_name(std::string_view name) {
@@ -267,19 +251,12 @@ void cancel(fiber_record& fiber, cancel_reason reason) noexcept {
 }
 
 void release_handle(fiber_record& fiber) noexcept {
-  if (fiber.end.try_set_flags(0, fiber_record::detached)) return;
-  bool has_ended = false;
-  {
-    wait_list::section list{fiber.end};
-    has_ended = (list.flags() & fiber_record::ended) != 0;
-    if (!has_ended) list.set_flags(list.flags() | fiber_record::detached);
-  }
-  if (has_ended) free_record(fiber);
+  if (task_end::let_go(fiber.end)) free_record(fiber);
 }
 
 bool join(fiber_record& fiber, time_point deadline, cancellation mode) {
   worker* const on = current_worker();
-  if ((fiber.end.flags() & fiber_record::ended) != 0) [[likely]] {
+  if (task_end::has_ended(fiber.end)) [[likely]] {
     fiber_record const* const self = on != nullptr ? on->current : nullptr;
     if (self != nullptr && self->ticket.cancel_requested() && mode == cancellation::heeded) check_cancelled();
     return true;
@@ -317,10 +294,7 @@ void aside_join::finish_opened() {
   join_chain::leave(self_);
   auto const cause = was_cancelled_ ? wake_cause::cancelled : self_.ticket.cause();
   if (cause == wake_cause::notified) return fiber_.end.wait_unlocked();  // by end_task(), which touches it last
-  if (!was_cancelled_) {
-    wait_list::section list{fiber_.end};
-    list.remove(node_);
-  }
+  if (!was_cancelled_) task_end::withdraw(fiber_.end, node_);
   if (cause == wake_cause::cancelled) throw cancelled{self_.ticket.reason()};
 }
 
@@ -366,11 +340,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
   }
   waiter w{"task", mode};
   wait_node node{w};
-  {
-    wait_list::section list{fiber.end};
-    if ((list.flags() & fiber_record::ended) != 0) return true;
-    list.push_back(node);
-  }
+  if (!task_end::enlist(fiber.end, node)) return true;
   bool const circle = self != nullptr && join_chain::enter(*self, fiber);
   auto const cause = circle ? wake_cause::timed_out : w.wait(deadline);
   if (self != nullptr) join_chain::leave(*self);
@@ -378,13 +348,10 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
     fiber.end.wait_unlocked();  // by end_task(), which touches the record last
     return true;
   }
-  {
-    wait_list::section list{fiber.end};
-    list.remove(node);
-  }
+  task_end::withdraw(fiber.end, node);
   if (circle) refuse_join("weft::task: tasks wait for each other in a circle");
   w.rethrow(cause);
-  return (fiber.end.flags() & fiber_record::ended) != 0;
+  return task_end::has_ended(fiber.end);
 }
 
 /// @returns false if the fiber cannot be waited for, and must be let go
@@ -408,7 +375,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 }  // namespace
 
 void cancel_and_join(fiber_record& fiber) noexcept {
-  if ((fiber.end.flags() & fiber_record::ended) == 0 && !end_and_join(fiber)) [[unlikely]]
+  if (!task_end::has_ended(fiber.end) && !end_and_join(fiber)) [[unlikely]]
     return release_handle(fiber);
   free_record(fiber);
 }
