@@ -1,12 +1,15 @@
 /// @file
-/// Parking and waking of workers: the idle set and the rings, used as worker_loop.cpp and scheduler::wake_one() use
-/// them, and poller's way to sleep. Nobody sleeps for good while there is work: a wake-up that is lost leaves all
-/// threads blocked, which Relacy reports as a deadlock. Time limits, which would hide that, are left out. What is
-/// written out here and must follow the code: the protocol between the structures, function by function.
+/// Parking and waking of workers: the idle set, the rings and the injection queue, used as worker_loop.cpp and
+/// scheduler::wake_one() use them, and poller's way to sleep. Nobody sleeps for good while there is work: a wake-up
+/// that is lost leaves all threads blocked, which Relacy reports as a deadlock. Time limits, which would hide that, are
+/// left out. What is written out here and must follow the code: the protocol between the structures, function by
+/// function.
 ///
 /// Thread 0 makes work and never does any: a worker in one long fiber, or a thread that is no worker. The other two are
 /// workers. One of the fibers makes another one and then blocks its worker until that has run: so the other worker must
 /// be woken even if one is awake.
+
+#include "injection_queue.hpp"
 
 #include <weft/runtime/detail/idle_set.hpp>
 #include <weft/runtime/detail/ring.hpp>
@@ -78,31 +81,9 @@ public:
 
 private:
   struct fiber {
+    plain<fiber*> next{nullptr};
     plain<int> state{0};
     int runs = 0;  // the model's own knowledge
-  };
-
-  /// Stands for injection_queue: a list under a lock, and its size beside it.
-  struct injection_queue {
-    void push(fiber& f) {
-      std::lock_guard const lock{guard};
-      list[count++] = &f;
-      size.store(size.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    }
-    fiber* pop() {
-      if (empty()) return nullptr;
-      std::lock_guard const lock{guard};
-      if (first == count) return nullptr;
-      size.store(size.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-      return list[first++];
-    }
-    bool empty() const { return size.load(std::memory_order_relaxed) == 0; }
-
-    typename Atomics::template atomic<std::uint32_t> size{0};
-    mutex guard;
-    unsigned first = 0;
-    unsigned count = 0;
-    std::array<fiber*, 2> list{};
   };
 
   struct worker {
@@ -168,7 +149,7 @@ private:
 
   fiber* pick_next(unsigned me) {
     if (fiber* const f = workers_[me].ring->take()) return f;
-    return injected_.pop();
+    return injected_.pop(1);
   }
 
   fiber* search(unsigned me) {
@@ -180,7 +161,7 @@ private:
     for (unsigned i = 1; i != workers; ++i) {
       if (fiber* const f = workers_[(me + i) % workers].ring->steal()) return f;
     }
-    return injected_.pop();
+    return injected_.pop(1);
   }
 
   /// worker::look_after_neighbours(), at any time.
@@ -215,7 +196,7 @@ private:
   event child_done_;
   int done_ = 0;  // the model's own knowledge
   aligned_place<detail::basic_idle_set<IdleAtomics, mutex>> idle_;
-  injection_queue injected_;
+  detail::basic_injection_queue<fiber, Atomics, mutex> injected_;
   typename Atomics::template atomic<bool> quit_{false};
   std::array<worker, workers> workers_;
 };
