@@ -181,7 +181,7 @@ fiber_record* worker::sleep() noexcept {
   if (home.world != nullptr) {
     if (fiber_record* const fiber = skip_time()) return fiber;
   }
-  // relaxed: the barrier orders it. Without one, the exchange in park() does.
+  // relaxed, as all uses of it: the barrier below orders it; without one nobody asks (see goes_first()).
   asleep.store(true, std::memory_order_relaxed);
   home.idle.park(index, std::exchange(searching_, false));
   thread_barrier::heavy();  // pairs with idle_set::wanted(): from here on new work sees us parked, or we see it
