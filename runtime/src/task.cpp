@@ -280,7 +280,9 @@ void aside_join::open() noexcept {
     was_cancelled_ = true;
     return make_runnable(self_, placement::back);
   }
-  self_.joins.store(&fiber_, std::memory_order_release);  // pairs with the loads in join_chain::enter()
+  // seq_cst, as in join_chain::enter(), for the fiber that is about to write its own link: who closes a circle at the
+  // same time, and is not seen by it, must see both.
+  self_.joins.store(&fiber_, std::memory_order_seq_cst);
   ::new (&waiter_) waiter("task", self_);
   ::new (&node_) wait_node(waiter_);
   {
