@@ -64,9 +64,10 @@ public:
   offload_pool offload;
   std::vector<std::unique_ptr<worker>> workers;
   door entrance;
+  // Both publish nothing; the exchange on the first makes sure that one watches at a time.
   std::atomic<bool> neighbours_watched{false};   ///< a worker sleeps with a limit, to look after busy ones
   std::atomic<std::uint64_t> watcher_called{0};  ///< when one was last woken for that, on the coarse clock
-  /// The next block of 2^16 ids to hand out; no two fibers of a process share one.
+  /// The next block of 2^16 ids to hand out; no two fibers of a process share one. relaxed: only the number counts.
   inline static std::atomic<std::uint64_t> next_ids{1};
 
 private:

@@ -32,7 +32,7 @@ public:
 
   [[nodiscard]] bool try_lock() noexcept {
     std::uint32_t free = 0;
-    // acquire: pairs with unlock().
+    // acquire: pairs with unlock(). relaxed: who fails has learned nothing.
     return state_.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed);
   }
 
@@ -48,7 +48,7 @@ private:
       Atomics::pause(0);
       if (state_.load(std::memory_order_relaxed) == 0 && try_lock()) return;
     }
-    // acquire: as in try_lock().
+    // acquire: as in try_lock(). The wait only tells when to try again.
     while (state_.exchange(2, std::memory_order_acquire) != 0) state_.wait(2, std::memory_order_relaxed);
   }
 

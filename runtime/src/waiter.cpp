@@ -92,7 +92,7 @@ waiter::waiter(char const* reason, detail::fiber_record& fiber) noexcept
 wake_cause waiter::wait(time_point deadline) noexcept {
   if (fiber_ == nullptr) return wait_on_thread(deadline);
   detail::worker* const w = detail::current_worker();
-  fiber_->waits_for.store(reason_, std::memory_order_relaxed);
+  fiber_->waits_for.store(reason_, std::memory_order_relaxed);  // for dumps: a literal, which needs no publishing
   time_point since{};
   {
     detail::under_identity const scheduler_code{w->identity};

@@ -34,13 +34,15 @@ public:
   static constexpr std::uintptr_t flag_a = 2;
   static constexpr std::uintptr_t flag_b = 4;
 
-  /// acquire: pairs with whatever set the flag.
+  /// acquire: pairs with try_set_flags() and ~section(): what came before the flag is visible to who sees it.
   [[nodiscard]] std::uintptr_t flags() const noexcept { return word_.load(std::memory_order_acquire) & flag_mask; }
 
   /// Sets flags without the lock if nobody waits.
   /// @returns false, having done nothing, if somebody waits, holds the lock, or the flags are not `expected`.
   [[nodiscard]] bool try_set_flags(std::uintptr_t expected, std::uintptr_t desired) noexcept {
-    // release: publishes what came before to flags(); acquire: makes the other party's flag mean what it says.
+    // release: publishes what came before to flags() and lock(). acquire: pairs with ~section() and an earlier
+    // try_set_flags(): what those did who set, or cleared, the flags that are expected. relaxed where it fails: the
+    // caller then takes the lock.
     return word_.compare_exchange_strong(expected, desired, std::memory_order_acq_rel, std::memory_order_relaxed);
   }
 
@@ -130,8 +132,8 @@ private:
   static constexpr std::uintptr_t flag_mask = flag_a | flag_b;
 
   std::uintptr_t lock() noexcept {
-    auto seen = word_.load(std::memory_order_relaxed);
-    // acquire: pairs with ~section().
+    auto seen = word_.load(std::memory_order_relaxed);  // the exchange decides
+    // acquire: pairs with ~section() and try_set_flags().
     if ((seen & lock_bit) == 0 &&
         word_.compare_exchange_strong(seen, seen | lock_bit, std::memory_order_acquire, std::memory_order_relaxed)) {
       return seen;
@@ -150,7 +152,7 @@ template <class Node, class Atomics>
 std::uintptr_t basic_wait_list<Node, Atomics>::lock_slowly() noexcept {
   for (unsigned turn = 0;; ++turn) {
     auto seen = word_.load(std::memory_order_relaxed);  // the exchange decides
-    // acquire: pairs with ~section().
+    // acquire: as in lock().
     if ((seen & lock_bit) == 0 &&
         word_.compare_exchange_weak(seen, seen | lock_bit, std::memory_order_acquire, std::memory_order_relaxed)) {
       return seen;
