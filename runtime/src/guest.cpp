@@ -3,6 +3,7 @@
 
 #include "exceptions.hpp"
 #include "scheduler.hpp"
+#include "task_end.hpp"
 #include "worker.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -96,7 +97,7 @@ bool scheduler::drive(std::chrono::nanoseconds limit) {
 }
 
 void scheduler::drive_until_ended(fiber_record const& fiber, time_point deadline) {
-  auto const ended = [&fiber] { return (fiber.end.flags() & fiber_record::ended) != 0; };
+  auto const ended = [&fiber] { return task_end::has_ended(fiber.end); };
   while (!ended() && clock::now() < deadline) {
     bool more = false;
     try {

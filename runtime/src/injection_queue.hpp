@@ -3,6 +3,7 @@
 /// Fibers made ready by threads that are not workers, and what overflows a ring: one list for all workers, first in,
 /// first out. Also a worker's mailbox: fibers that only it may run.
 
+#include <weft/runtime/detail/atomics.hpp>
 #include <weft/runtime/detail/fiber_record.hpp>
 
 #include <atomic>
@@ -11,12 +12,15 @@
 
 namespace weft::detail {
 
-class injection_queue {
+/// @tparam T        has a `next`
+/// @tparam Atomics  see atomics.hpp
+template <class T, class Atomics = std_atomics, class Mutex = std::mutex>
+class basic_injection_queue {
 public:
-  void push(fiber_record& fiber) noexcept { push_list(&fiber, &fiber, 1); }
+  void push(T& fiber) noexcept { push_list(&fiber, &fiber, 1); }
 
   /// Appends `count` fibers, linked by `next` from `first` to `last`.
-  void push_list(fiber_record* first, fiber_record* last, std::size_t count) noexcept {
+  void push_list(T* first, T* last, std::size_t count) noexcept {
     last->next = nullptr;
     std::lock_guard const lock{mutex_};
     (tail_ != nullptr ? tail_->next : head_) = first;
@@ -27,12 +31,12 @@ public:
   }
 
   /// Takes up to `most`, linked by `next`.  @returns the first, or null
-  [[nodiscard]] fiber_record* pop(std::size_t most) noexcept {
+  [[nodiscard]] T* pop(std::size_t most) noexcept {
     if (empty()) return nullptr;
     std::lock_guard const lock{mutex_};
-    fiber_record* const first = head_;
+    T* const first = head_;
     if (first == nullptr) return nullptr;
-    fiber_record* last = first;
+    T* last = first;
     std::size_t count = 1;
     for (; count < most && last->next != nullptr; ++count) last = last->next;
     head_ = last->next;
@@ -47,10 +51,12 @@ public:
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
 
 private:
-  std::atomic<std::size_t> size_{0};  // written under the lock
-  std::mutex mutex_;                  // guards all below
-  fiber_record* head_ = nullptr;
-  fiber_record* tail_ = nullptr;
+  typename Atomics::template atomic<std::size_t> size_{0};  // written under the lock
+  Mutex mutex_;                                             // guards all below
+  typename Atomics::template plain<T*> head_ = nullptr;
+  typename Atomics::template plain<T*> tail_ = nullptr;
 };
+
+using injection_queue = basic_injection_queue<fiber_record>;
 
 }  // namespace weft::detail

@@ -116,7 +116,7 @@ void monitor::run() noexcept {
   unsigned idle_rounds = 0;
   std::unique_lock lock{mutex_};
   while (!stopping_) {
-    if (idle_rounds >= rounds_before_rest) {
+    if (idle_rounds >= rounds_before_rest && thread_barrier::asymmetric()) {  // else a call could be lost
       rest(lock);
       idle_rounds = 0;
       next = clock::now() + interval_;

@@ -63,7 +63,7 @@ private:
   // takes it for good, and uv_async_send() looks by a plain read whether an earlier one is still to be taken.
   std::atomic<bool> woken_{false};
   std::atomic<int> outsiders_{0};  // threads other than the worker that want the lock
-  std::atomic<int> watched_{0};
+  std::atomic<int> watched_{0};    // relaxed: the worker counts what it watches itself; to others it is a hint
   time_point armed_ = never;
 };
 

@@ -78,7 +78,8 @@ public:
     std::atomic_ref{record.live}.store(1, std::memory_order_release);  // publishes the record to for_each_live()
   }
   static void set_dead(fiber_record& record) noexcept {
-    std::atomic_ref{record.live}.store(0, std::memory_order_relaxed);  // a hint: cancelling an ended fiber does nothing
+    // relaxed: a hint. Cancelling an ended fiber does nothing, and one that has begun in its place is to end, too.
+    std::atomic_ref{record.live}.store(0, std::memory_order_relaxed);
   }
 
   [[nodiscard]] static record_pool* of(void const* record) noexcept { return chunk_of(record)->pool; }

@@ -54,12 +54,12 @@ runtime_options checked(runtime_options o) {
 namespace detail {
 
 admission::admission(scheduler& home) : home_(home) {
-  if (!home_.enter()) {
+  if (!home_.entrance.enter()) {
     throw runtime_stopped("weft: the runtime '" + home_.options.name + "' is shutting down and takes no new fibers");
   }
 }
 
-admission::~admission() { home_.leave(); }
+admission::~admission() { home_.entrance.leave(); }
 
 void check_run_outside() {
   if (current_fiber() != nullptr) {

@@ -44,7 +44,7 @@ scheduler::scheduler(runtime_options const& options_)
     for (auto const& w : workers) options.guest ? w->wait_for_turns() : start_thread(*w);
     watch.start();
   } catch (...) {
-    quit.store(true, std::memory_order_release);
+    entrance.dismiss();
     for (auto const& w : workers) {
       if (!w->thread.joinable()) continue;
       w->loop.wake();
@@ -64,10 +64,9 @@ void scheduler::start_thread(worker& w) {
 }
 
 scheduler::~scheduler() {
-  // acquire: pairs with make_runnable(): a visitor's last step comes before the loops are closed.
-  while (visitors_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
-  watch.stop();                                 // before the workers, which it looks at and adds to
-  quit.store(true, std::memory_order_release);  // pairs with worker::run_loop()
+  while (!entrance.vacated()) std::this_thread::yield();  // before the loops are closed
+  watch.stop();                                           // before the workers, which it looks at and adds to
+  entrance.dismiss();
   for (auto const& w : workers) w->loop.wake();
   for (auto const& w : workers) {
     if (w->thread.joinable()) w->thread.join();  // a guest has none
@@ -86,7 +85,7 @@ void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
     return;
   }
   // From outside. Once the fiber is queued it may run and end, and with it the runtime: the destructor waits for us.
-  visitors_.fetch_add(1, std::memory_order_relaxed);  // the fiber, and so the runtime, is alive here
+  entrance.enter_beside_fiber();
   bool const may_go_anywhere = options.order != scheduling::forced_migration ||
                                fiber.last_worker == fiber_record::no_worker;
   if (may_go_anywhere && !fiber.pinned) {
@@ -98,7 +97,7 @@ void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
     workers[target].mailbox.push(fiber);
     workers[target].loop.wake();
   }
-  leave();
+  entrance.leave();
 }
 
 void scheduler::wake_picked() noexcept {
@@ -106,20 +105,11 @@ void scheduler::wake_picked() noexcept {
   if (index != idle_set::nobody) workers[index].loop.wake();
 }
 
-std::size_t scheduler::live_fibers() const noexcept {
-  // The ends first: a fiber that ends meanwhile counts as alive, but none that lives is missed.
-  // acquire: pairs with the workers' stores.
-  std::uint64_t ended = 0;
-  for (auto const& w : workers) ended += w->finished.load(std::memory_order_acquire);
-  std::uint64_t begun = spawned_outside.load(std::memory_order_acquire);
-  for (auto const& w : workers) begun += w->spawned.load(std::memory_order_acquire);
-  return static_cast<std::size_t>(begun - ended);
-}
+std::size_t scheduler::live_fibers() const noexcept { return static_cast<std::size_t>(entrance.live(all_counters())); }
 
 bool scheduler::drain(time_point deadline) {
   using namespace std::chrono_literals;
-  // Visitors first: what one of them spawned counts as alive before it leaves.
-  while (visitors_.load(std::memory_order_seq_cst) != 0 || live_fibers() != 0) {
+  while (!entrance.empty(all_counters())) {
     records->for_each_live([](fiber_record& fiber) { cancel(fiber, cancel_reason::shutdown); });
     if (deadline_after(0ns) >= deadline) return false;
     // A fiber parks and leaves the worker, a thread sleeps; short, for the last end is not always announced.

@@ -2,6 +2,7 @@
 /// @file
 /// A running runtime: its workers and what they share.
 
+#include "door.hpp"
 #include "injection_queue.hpp"
 #include "monitor.hpp"
 #include "offload_pool.hpp"
@@ -32,17 +33,6 @@ public:
   /// All fibers must have ended.
   ~scheduler();
 
-  /// A caller from outside comes in; drain() waits for its leave().  @returns false, having left, if it must not
-  [[nodiscard]] bool enter() noexcept {
-    // seq_cst, as in drain(): it closes the door and then counts who is inside; who comes counts itself and then looks
-    // at the door. One sees the other.
-    visitors_.fetch_add(1, std::memory_order_seq_cst);
-    if (!stopping.load(std::memory_order_seq_cst)) return true;
-    leave();
-    return false;
-  }
-  void leave() noexcept { visitors_.fetch_sub(1, std::memory_order_release); }  // pairs with drain()
-
   /// Queues a ready fiber from any thread.
   void make_runnable(fiber_record& fiber, placement where) noexcept;
   /// New work lies in some queue: wakes a worker if one sleeps and none searches.
@@ -51,7 +41,7 @@ public:
       wake_picked();
   }
   /// No more fibers from outside or inside.
-  void stop_admission() noexcept { stopping.store(true); }
+  void stop_admission() noexcept { entrance.close(); }
   /// Cancels every live fiber, again and again, until none is left or `deadline` has passed.
   /// @returns whether none is left
   bool drain(time_point deadline);
@@ -62,7 +52,7 @@ public:
   }
   /// A fiber has ended. Any thread of a worker.
   void note_end() noexcept {
-    if (stopping.load(std::memory_order_relaxed)) [[unlikely]]
+    if (entrance.closed()) [[unlikely]]
       drained_.notify_all();
   }
 
@@ -87,20 +77,23 @@ public:
   worker_list workers;
   stand_ins away;
   monitor watch;
-  std::atomic<bool> stopping{false};
-  std::atomic<bool> quit{false};                 ///< the workers' threads end
+  door entrance;
+  // Both publish nothing; the exchange on the first makes sure that one watches at a time.
   std::atomic<bool> neighbours_watched{false};   ///< a worker sleeps with a limit, to look after busy ones
   std::atomic<std::uint64_t> watcher_called{0};  ///< when one was last woken for that, on the coarse clock
-  std::atomic<std::uint64_t> spawned_outside{0};
-  /// The next block of 2^16 ids to hand out; no two fibers of a process share one.
+  /// The next block of 2^16 ids to hand out; no two fibers of a process share one. relaxed: only the number counts.
   inline static std::atomic<std::uint64_t> next_ids{1};
 
 private:
   void wake_picked() noexcept;
 
-  // Threads that are not workers, inside make_runnable(), where the fiber may have run and the runtime been drained
-  // before they are out again; or between enter() and leave().
-  std::atomic<int> visitors_{0};
+  /// The fibers' counters of all workers, as `entrance` reads them.
+  [[nodiscard]] auto all_counters() const noexcept {
+    return [this](auto const& visit) {
+      for (auto const& w : workers) visit(w->spawned, w->finished);
+    };
+  }
+
   std::mutex drain_mutex_;
   std::condition_variable drained_;
   std::atomic<bool> driven_{false};  // a thread is in drive()

@@ -3,6 +3,8 @@
 /// A lock for sections of a few instructions, which may be taken by a worker and released by the same thread a moment
 /// later. It spins briefly and then sleeps, so that a holder that lost its CPU is not waited for in a loop.
 
+#include <weft/runtime/detail/atomics.hpp>
+
 #include <atomic>
 #include <cstdint>
 
@@ -18,7 +20,10 @@ inline void cpu_relax() noexcept {
 }
 
 /// Satisfies Lockable. States as in Drepper, "Futexes are tricky": 0 free, 1 held, 2 held and somebody may sleep.
-class spin_lock {
+/// @tparam Atomics  see atomics.hpp
+/// @tparam Turns    how long it spins
+template <class Atomics = std_atomics, int Turns = 100>
+class basic_spin_lock {
 public:
   void lock() noexcept {
     if (!try_lock()) [[unlikely]]
@@ -27,7 +32,7 @@ public:
 
   [[nodiscard]] bool try_lock() noexcept {
     std::uint32_t free = 0;
-    // acquire: pairs with unlock().
+    // acquire: pairs with unlock(). relaxed: who fails has learned nothing.
     return state_.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed);
   }
 
@@ -39,15 +44,17 @@ public:
 
 private:
   [[gnu::noinline]] void lock_slowly() noexcept {
-    for (int spins = 0; spins < 100; ++spins) {
-      cpu_relax();
+    for (int turn = 0; turn < Turns; ++turn) {
+      Atomics::pause(0);
       if (state_.load(std::memory_order_relaxed) == 0 && try_lock()) return;
     }
-    // acquire: as in try_lock().
+    // acquire: as in try_lock(). The wait only tells when to try again.
     while (state_.exchange(2, std::memory_order_acquire) != 0) state_.wait(2, std::memory_order_relaxed);
   }
 
-  std::atomic<std::uint32_t> state_{0};
+  typename Atomics::template atomic<std::uint32_t> state_{0};
 };
+
+using spin_lock = basic_spin_lock<>;
 
 }  // namespace weft::detail

@@ -85,17 +85,7 @@ std::size_t stack_pool::made() const noexcept {
   return made_;
 }
 
-stack* stack_pool::take(std::uint8_t size_class, std::size_t most) noexcept {
-  std::lock_guard const lock{mutex_};
-  auto& list = free_[size_class];
-  stack* const first = list.head;
-  if (first == nullptr) return nullptr;
-  stack* last = first;
-  for (std::size_t n = 1; n < most && last->next != nullptr; ++n) last = last->next;
-  list.head = last->next;
-  last->next = nullptr;
-  return first;
-}
+stack* stack_pool::take(std::uint8_t size_class, std::size_t most) noexcept { return free_[size_class].take(most); }
 
 stack_range stack_pool::make(std::uint8_t size_class) noexcept {
   stack_range range;
@@ -119,12 +109,7 @@ stack_range stack_pool::make(std::uint8_t size_class) noexcept {
   return range;
 }
 
-void stack_pool::give(stack* first, stack* last) noexcept {
-  std::lock_guard const lock{mutex_};
-  auto& list = free_[first->size_class];
-  last->next = list.head;
-  list.head = first;
-}
+void stack_pool::give(stack* first, stack* last) noexcept { free_[first->size_class].give(first, last); }
 
 stack* stack_pool::describe(stack_range& range, std::uint8_t size_class) const noexcept {
   std::byte* const bottom = range.at + range.offset;

@@ -14,6 +14,7 @@
 /// - A stack that was used has a context suspended in its base loop (see worker.cpp), so that reusing it is one jump.
 
 #include "sanitizers.hpp"
+#include "shared_list.hpp"
 #include "switch.hpp"
 
 #include <weft/runtime/config.hpp>
@@ -84,9 +85,6 @@ public:
   [[nodiscard]] std::size_t made() const noexcept;
 
 private:
-  struct free_list {
-    stack* head = nullptr;
-  };
   struct slab {
     std::byte* memory;
     std::size_t bytes;
@@ -105,8 +103,8 @@ private:
   std::size_t const guard_bytes_;
   entry_point const entry_;
   guard_kind guard_;
+  std::array<basic_shared_list<stack>, classes> free_{};
   mutable std::mutex mutex_;  // guards all below
-  std::array<free_list, classes> free_{};
   std::array<reserve, classes> reserves_{};
   std::vector<slab> slabs_;
   std::size_t made_ = 0;

@@ -2,7 +2,6 @@
 #include "fatal.hpp"
 #include "record_pool.hpp"
 #include "scheduler.hpp"
-#include "spin_lock.hpp"
 #include "task_end.hpp"
 #include "worker.hpp"
 
@@ -13,7 +12,6 @@
 #include <cstring>
 #include <mutex>
 #include <system_error>
-#include <thread>
 
 namespace weft::detail {
 
@@ -67,21 +65,15 @@ void end_task_slowly(fiber_record& record) noexcept {
   auto* const pool = record_pool::of(&record);
   end_callback* callbacks = nullptr;
   end_callback** last = &callbacks;
-  bool detached = false;
-  {
-    wait_list::section list{record.end};
-    detached = (list.flags() & fiber_record::detached) != 0;
-    list.set_flags(list.flags() | fiber_record::ended);
-    while (wait_node* const node = list.pop_front()) {
-      if (node->owner != nullptr) {
-        (void)node->owner->notify(placement::joiner);
-      } else {
-        *last = static_cast<end_callback*>(node);
-        last = &(*last)->next_callback;
-      }
+  bool const second = task_end::finish(record.end, [&last](wait_node& node) {
+    if (node.owner != nullptr) {
+      (void)node.owner->notify(placement::joiner);
+    } else {
+      *last = static_cast<end_callback*>(&node);
+      last = &(*last)->next_callback;
     }
-  }
-  if (detached) free_record(record);
+  });
+  if (second) free_record(record);
   call_end_callbacks(callbacks, pool);
 }
 
@@ -114,10 +106,8 @@ public:
 
   static void leave(fiber_record& self) noexcept {
     self.joins.store(nullptr, std::memory_order_seq_cst);
-    for (unsigned spins = 0; walkers_.load(std::memory_order_seq_cst) != 0; ++spins) {
-      // A walk takes nanoseconds, unless the walker has lost its CPU.
-      spins < 64 ? cpu_relax() : std::this_thread::yield();
-    }
+    // A walk takes nanoseconds, unless the walker has lost its CPU.
+    for (unsigned turn = 0; walkers_.load(std::memory_order_seq_cst) != 0; ++turn) std_atomics::pause(turn);
   }
 
 private:
@@ -159,7 +149,7 @@ namespace {
 reserved_record reserve_record(std::size_t size) {
   worker* const w = current_worker();
   if (w == nullptr || w->current == nullptr) refuse_spawn(nullptr);
-  if (w->home.stopping.load(std::memory_order_relaxed)) refuse_spawn(&w->home);
+  if (w->home.entrance.closed()) refuse_spawn(&w->home);
   reserved_record reserved{nullptr, w};
   {
     under_identity const scheduler_code{w->identity};
@@ -172,7 +162,7 @@ reserved_record reserve_record(std::size_t size) {
 void* reserve_record(scheduler* home, std::size_t size, std::size_t stack_size) {
   if (stack_size != 0) (void)stack_pool::class_of(stack_size);
   if (home == nullptr) return reserve_record(size).memory;
-  if (home->stopping.load(std::memory_order_relaxed)) refuse_spawn(home);
+  if (home->entrance.closed()) refuse_spawn(home);
   worker* const w = current_worker();
   if (w == nullptr || &w->home != home) return home->records->take_one(size);
   void* memory = nullptr;
@@ -206,8 +196,7 @@ std::uint64_t count_spawn(worker& w) noexcept {
   under_identity const scheduler_code{w.identity};
   constexpr std::uint64_t block = 1U << 16U;
   if ((w.next_id & (block - 1)) == 0) w.next_id = scheduler::next_ids.fetch_add(1, std::memory_order_relaxed) * block;
-  // Single writer; relaxed: the reader wants no more than a count (see scheduler::live_fibers()).
-  w.spawned.store(w.spawned.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  door::add_one(w.spawned);
   return w.next_id++;
 }
 
@@ -233,7 +222,7 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options)
   record.id = inside ? count_spawn(*w) : home->next_ids.fetch_add(1, std::memory_order_relaxed) << 16U;
   prepare(record, *home);
   if (!inside) {
-    home->spawned_outside.fetch_add(1, std::memory_order_release);
+    home->entrance.note_begin();
     home->make_runnable(record, placement::back);
     return;
   }
@@ -246,14 +235,8 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options)
 }
 
 void add_end_callback_node(fiber_record& record, std::unique_ptr<end_callback> callback) {
-  {
-    wait_list::section list{record.end};
-    if ((list.flags() & fiber_record::ended) == 0) {
-      list.push_back(*callback.release());
-      return;
-    }
-  }
-  call_end_callbacks(callback.release(), record_pool::of(&record));
+  end_callback* const node = callback.release();
+  if (!task_end::enlist(record.end, *node)) call_end_callbacks(node, record_pool::of(&record));
 }
 
 std::unique_ptr<char[]> copy_name(std::string_view name) {
@@ -268,19 +251,12 @@ void cancel(fiber_record& fiber, cancel_reason reason) noexcept {
 }
 
 void release_handle(fiber_record& fiber) noexcept {
-  if (fiber.end.try_set_flags(0, fiber_record::detached)) return;
-  bool has_ended = false;
-  {
-    wait_list::section list{fiber.end};
-    has_ended = (list.flags() & fiber_record::ended) != 0;
-    if (!has_ended) list.set_flags(list.flags() | fiber_record::detached);
-  }
-  if (has_ended) free_record(fiber);
+  if (task_end::let_go(fiber.end)) free_record(fiber);
 }
 
 bool join(fiber_record& fiber, time_point deadline, cancellation mode) {
   worker* const on = current_worker();
-  if ((fiber.end.flags() & fiber_record::ended) != 0) [[likely]] {
+  if (task_end::has_ended(fiber.end)) [[likely]] {
     fiber_record const* const self = on != nullptr ? on->current.get() : nullptr;
     if (self != nullptr && self->ticket.cancel_requested() && mode == cancellation::heeded) check_cancelled();
     return true;
@@ -304,7 +280,9 @@ void aside_join::open() noexcept {
     was_cancelled_ = true;
     return make_runnable(self_, placement::back);
   }
-  self_.joins.store(&fiber_, std::memory_order_release);  // pairs with the loads in join_chain::enter()
+  // seq_cst, as in join_chain::enter(), for the fiber that is about to write its own link: who closes a circle at the
+  // same time, and is not seen by it, must see both.
+  self_.joins.store(&fiber_, std::memory_order_seq_cst);
   ::new (&waiter_) waiter("task", self_);
   ::new (&node_) wait_node(waiter_);
   {
@@ -318,10 +296,7 @@ void aside_join::finish_opened() {
   join_chain::leave(self_);
   auto const cause = was_cancelled_ ? wake_cause::cancelled : self_.ticket.cause();
   if (cause == wake_cause::notified) return fiber_.end.wait_unlocked();  // by end_task(), which touches it last
-  if (!was_cancelled_) {
-    wait_list::section list{fiber_.end};
-    list.remove(node_);
-  }
+  if (!was_cancelled_) task_end::withdraw(fiber_.end, node_);
   if (cause == wake_cause::cancelled) throw cancelled{self_.ticket.reason()};
 }
 
@@ -368,11 +343,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
   if (on == nullptr && fiber.home->options.guest) fiber.home->drive_until_ended(fiber, deadline);
   waiter w{"task", mode};
   wait_node node{w};
-  {
-    wait_list::section list{fiber.end};
-    if ((list.flags() & fiber_record::ended) != 0) return true;
-    list.push_back(node);
-  }
+  if (!task_end::enlist(fiber.end, node)) return true;
   bool const circle = self != nullptr && join_chain::enter(*self, fiber);
   auto const cause = circle ? wake_cause::timed_out : w.wait(deadline);
   if (self != nullptr) join_chain::leave(*self);
@@ -380,13 +351,10 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
     fiber.end.wait_unlocked();  // by end_task(), which touches the record last
     return true;
   }
-  {
-    wait_list::section list{fiber.end};
-    list.remove(node);
-  }
+  task_end::withdraw(fiber.end, node);
   if (circle) refuse_join("weft::task: tasks wait for each other in a circle");
   w.rethrow(cause);
-  return (fiber.end.flags() & fiber_record::ended) != 0;
+  return task_end::has_ended(fiber.end);
 }
 
 /// @returns false if the fiber cannot be waited for, and must be let go
@@ -410,7 +378,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 }  // namespace
 
 void cancel_and_join(fiber_record& fiber) noexcept {
-  if ((fiber.end.flags() & fiber_record::ended) == 0 && !end_and_join(fiber)) [[unlikely]]
+  if (!task_end::has_ended(fiber.end) && !end_and_join(fiber)) [[unlikely]]
     return release_handle(fiber);
   free_record(fiber);
 }

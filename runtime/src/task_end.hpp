@@ -2,11 +2,15 @@
 /// @file
 /// A task's first and last step, as the worker takes them.
 
+#include "end_protocol.hpp"
 #include "record_pool.hpp"
 
 #include <weft/runtime/detail/fiber_record.hpp>
 
 namespace weft::detail {
+
+using task_end = end_protocol<wait_list>;
+static_assert(task_end::ended == fiber_record::ended && task_end::detached == fiber_record::detached);
 
 /// Ends a task that was cancelled before it started, without calling its callable.
 void end_unstarted(fiber_record& record) noexcept;
@@ -24,7 +28,7 @@ inline void start_task(fiber_record& record) noexcept {
 /// the record may be gone at any time.
 inline void end_task(fiber_record& record) noexcept {
   record_pool::set_dead(record);
-  if (record.end.try_set_flags(0, fiber_record::ended)) [[likely]]
+  if (task_end::try_finish(record.end)) [[likely]]
     return;  // a handle is there, and nobody waits
   end_task_slowly(record);
 }

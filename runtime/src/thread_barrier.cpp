@@ -1,7 +1,10 @@
+#include "spin_lock.hpp"
+
 #include <weft/runtime/detail/atomics.hpp>
 
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
+#include <thread>
 #include <unistd.h>
 
 namespace weft::detail {
@@ -13,6 +16,11 @@ bool thread_barrier::asymmetric() noexcept {
 
 void thread_barrier::heavy() noexcept {
   if (asymmetric()) ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0U, 0);
+}
+
+void std_atomics::pause(unsigned turn) noexcept {
+  constexpr unsigned spins = 64;
+  turn < spins ? cpu_relax() : std::this_thread::yield();
 }
 
 }  // namespace weft::detail

@@ -22,6 +22,7 @@ void timer_wheel::arm(timer_node& node, time_point deadline) noexcept {
   node.deadline = deadline;
   node.wheel = this;
   link(node);
+  // relaxed, as in next() and refresh_next(): the lock orders the writers.
   if (deadline < next()) next_.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
 }
 

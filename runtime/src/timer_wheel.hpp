@@ -52,7 +52,8 @@ public:
 
   /// No timer is due before this. Any thread.
   [[nodiscard]] time_point next() const noexcept {
-    // relaxed: written by the owner for itself; to others it is a hint.
+    // relaxed: written under the lock, and each time with regard to all timers that are in. So the owner, which alone
+    // arms, never reads one that is later than a timer of its own; to others it is a hint.
     return time_point{std::chrono::nanoseconds{next_.load(std::memory_order_relaxed)}};
   }
   [[nodiscard]] bool due(time_point now) const noexcept { return next() <= now; }
@@ -80,6 +81,7 @@ private:
   void refresh_next() noexcept;
 
   spin_lock lock_;
+  // Not later than the earliest deadline. Written under the lock, by the owner or a neighbour; read without.
   std::atomic<std::int64_t> next_{never.time_since_epoch().count()};
   std::uint64_t now_tick_ = 0;
   std::array<std::uint64_t, std::size_t{levels} * slots / 64> occupied_{};  // a bit for each slot that is not empty

@@ -12,7 +12,6 @@
 #include <exception>
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <thread>
 #include <unistd.h>
 
 namespace weft {
@@ -93,7 +92,7 @@ waiter::waiter(char const* reason, detail::fiber_record& fiber) noexcept
 wake_cause waiter::wait(time_point deadline) noexcept {
   if (fiber_ == nullptr) return wait_on_thread(deadline);
   detail::worker* const w = detail::current_worker();
-  fiber_->waits_for.store(reason_, std::memory_order_relaxed);
+  fiber_->waits_for.store(reason_, std::memory_order_relaxed);  // for dumps: a literal, which needs no publishing
   time_point since{};
   {
     detail::under_identity const scheduler_code{w->identity};
@@ -149,54 +148,4 @@ bool waiter::notify(placement where, wake_cause cause) noexcept {
   return true;
 }
 
-namespace detail {
-
-std::uintptr_t wait_list::lock_slowly() noexcept {
-  for (unsigned spins = 0;; ++spins) {
-    auto seen = word_.load(std::memory_order_relaxed);
-    // acquire: pairs with ~section().
-    if ((seen & lock_bit) == 0 &&
-        word_.compare_exchange_weak(seen, seen | lock_bit, std::memory_order_acquire, std::memory_order_relaxed)) {
-      return seen;
-    }
-    if (spins < 64) {
-      cpu_relax();
-    } else {
-      std::this_thread::yield();  // the holder has lost its CPU
-    }
-  }
-}
-
-void wait_list::set_flags_and_wake(std::uintptr_t flags) noexcept {
-  // Few at a time: what claiming brought into the cache is still there for waking.
-  constexpr std::size_t at_once = 32;
-  wait_node* claimed = nullptr;
-  for (bool more = true; more;) {
-    wait_node** last = &claimed;
-    if (claimed != nullptr) last = &claimed->next;  // the one held back
-    {
-      section list{*this};
-      list.set_flags(flags);
-      (void)list.claim(at_once, last);
-      more = !list.empty();
-    }
-    while (claimed != nullptr && !(more && claimed->next == nullptr)) {
-      wait_node* const node = claimed;
-      claimed = node->next;  // the node is gone as soon as its waiter has been woken
-      node->owner->wake();
-    }
-  }
-}
-
-void wait_list::wait_unlocked_slowly() const noexcept {
-  for (unsigned spins = 0; (word_.load(std::memory_order_acquire) & lock_bit) != 0; ++spins) {
-    if (spins < 64) {
-      cpu_relax();
-    } else {
-      std::this_thread::yield();  // the holder has lost its CPU
-    }
-  }
-}
-
-}  // namespace detail
 }  // namespace weft

@@ -223,7 +223,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   start_task(fiber);
   w = current_worker();
   w->current = nullptr;
-  w->finished.store(w->finished.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  door::add_one(w->finished);
   joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
   end_task(fiber);  // the record may be gone
   if constexpr (sanitized) {
@@ -408,7 +408,7 @@ void worker::overflow(fiber_record& fiber) noexcept {
 /// Timers and I/O are served soon, whatever the length of the queue: the slot for the first, and others wait for it.
 void worker::enqueue_promptly(fiber_record& fiber) noexcept {
   fiber_record* free = nullptr;
-  // release: publishes the fiber to who takes it from the slot.
+  // release: publishes the fiber to who takes it from the slot. relaxed where it fails: nothing is read through it.
   if (!slot_.compare_exchange_strong(free, &fiber, std::memory_order_release, std::memory_order_relaxed)) {
     returning.push(fiber);
   }
@@ -422,6 +422,7 @@ fiber_record* worker::take_slot() noexcept {
   if (slot_.load(std::memory_order_relaxed) == nullptr) return returning.pop(1);
   fiber_record* const fiber = slot_.exchange(nullptr, std::memory_order_acquire);
   if (!returning.empty()) [[unlikely]] {
+    // A store, for the slot is empty, and only this worker puts there. release: as in enqueue().
     if (fiber_record* const following = returning.pop(1)) slot_.store(following, std::memory_order_release);
   }
   return fiber;
@@ -441,8 +442,9 @@ bool worker::goes_first(fiber_record& joiner) noexcept {
   worker& last = home.workers[joiner.last_worker];
   if (&last == this || last.ring_.size() < many) return true;
   last.returning.push(joiner);
-  thread_barrier::light();  // pairs with the heavy one in sleep()
-  if (last.asleep.load(std::memory_order_relaxed)) last.loop.wake();
+  thread_barrier::light();  // pairs with the heavy one in sleep(): it sees what was pushed, or we see it asleep
+  // Without such a barrier nothing orders the two: it is woken in any case.
+  if (!thread_barrier::asymmetric() || last.asleep.load(std::memory_order_relaxed)) last.loop.wake();
   return false;
 }
 

@@ -2,6 +2,7 @@
 /// @file
 /// A worker: one OS thread that runs fibers, with all that it needs within reach.
 
+#include "door.hpp"
 #include "injection_queue.hpp"
 #include "ordered_queue.hpp"
 #include "poller.hpp"
@@ -84,9 +85,9 @@ public:
   record_cache records;
   stack_cache stacks;
   std::uint64_t next_id = 0;  ///< ids up to the next multiple of 2^16 are this worker's to give
-  // Written by this worker, read by all.
-  std::atomic<std::uint64_t> spawned{0};
-  std::atomic<std::uint64_t> finished{0};
+  // Fibers that began and ended here: written by this worker, read by all (see door).
+  door::count spawned{0};
+  door::count finished{0};
 
   // --- for all workers ---
   timer_wheel timers;

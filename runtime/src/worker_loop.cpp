@@ -46,7 +46,7 @@ void worker::run_loop() noexcept {
   home.watch.admit();
   bind_thread();
   if constexpr (sanitized) own_stack_ = thread_stack();
-  while (!home.quit.load(std::memory_order_acquire)) {  // pairs with ~scheduler()
+  while (!home.entrance.dismissed()) {
     fiber_record* next = pick_next();
     if (next == nullptr) next = search();
     if (next == nullptr) next = sleep();
@@ -65,7 +65,7 @@ void worker::fail_unplaced() noexcept {
   fiber_record& fiber = *std::exchange(unplaced_, nullptr);
   fiber.last_worker = index;
   fiber_record* const joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
-  finished.store(finished.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  door::add_one(finished);
   fail_task(fiber);
   if (joiner != nullptr) {
     if (joiner->joiner_aside) open_aside_join(*joiner);
@@ -188,12 +188,12 @@ fiber_record* worker::sleep() noexcept {
   }
   // A stand-in that is not needed does not count among those who could take new work, and looks at its own only.
   bool const resting = stands_in_ && !searching_ && home.away.relieve(*this);
-  // relaxed: the barrier orders it. Without one, the exchange in park() does.
+  // relaxed, as all uses of it: the barrier below orders it; without one nobody asks (see goes_first(), monitor).
   asleep.store(true, std::memory_order_relaxed);
   if (!resting) home.idle.park(index, std::exchange(searching_, false));
   thread_barrier::heavy();  // pairs with idle_set::wanted(): from here on new work sees us parked, or we see it
   bool const work = resting ? !mailbox.empty() || !returning.empty() : work_in_sight();
-  if (work || home.quit.load(std::memory_order_acquire)) {
+  if (work || home.entrance.dismissed()) {
     asleep.store(false, std::memory_order_relaxed);
     if (!resting) {
       searching_ = !home.idle.unpark(index) || home.idle.search(static_cast<std::uint32_t>(home.workers.size()) * 2);

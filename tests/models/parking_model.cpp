@@ -1,12 +1,15 @@
 /// @file
-/// Parking and waking of workers: the idle set and the rings, used as worker_loop.cpp and scheduler::wake_one() use
-/// them, and poller's way to sleep. Nobody sleeps for good while there is work: a wake-up that is lost leaves all
-/// threads blocked, which Relacy reports as a deadlock. Time limits, which would hide that, are left out. What is
-/// written out here and must follow the code: the protocol between the structures, function by function.
+/// Parking and waking of workers: the idle set, the rings and the injection queue, used as worker_loop.cpp and
+/// scheduler::wake_one() use them, and poller's way to sleep. Nobody sleeps for good while there is work: a wake-up
+/// that is lost leaves all threads blocked, which Relacy reports as a deadlock. Time limits, which would hide that, are
+/// left out. What is written out here and must follow the code: the protocol between the structures, function by
+/// function.
 ///
 /// Thread 0 makes work and never does any: a worker in one long fiber, or a thread that is no worker. The other two are
 /// workers. One of the fibers makes another one and then blocks its worker until that has run: so the other worker must
 /// be woken even if one is awake.
+
+#include "injection_queue.hpp"
 
 #include <weft/runtime/detail/idle_set.hpp>
 #include <weft/runtime/detail/ring.hpp>
@@ -21,7 +24,9 @@
 namespace weft::models {
 namespace {
 
-enum class source : bool { own_ring, outside };
+/// Where the work comes from: the ring of a worker, a thread that is none, or a worker that sends a joiner back to
+/// another (worker::goes_first()); and that without waking where it cannot know whether the other sleeps.
+enum class source : std::uint8_t { own_ring, outside, sent_back, sent_back_hopefully };
 /// The second look of a worker that has parked, before it sleeps.
 enum class last_look : bool { taken, omitted };
 /// What tells a worker that it need not sleep.
@@ -78,36 +83,16 @@ public:
 
 private:
   struct fiber {
+    plain<fiber*> next{nullptr};
     plain<int> state{0};
     int runs = 0;  // the model's own knowledge
   };
 
-  /// Stands for injection_queue: a list under a lock, and its size beside it.
-  struct injection_queue {
-    void push(fiber& f) {
-      std::lock_guard const lock{guard};
-      list[count++] = &f;
-      size.store(size.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    }
-    fiber* pop() {
-      if (empty()) return nullptr;
-      std::lock_guard const lock{guard};
-      if (first == count) return nullptr;
-      size.store(size.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
-      return list[first++];
-    }
-    bool empty() const { return size.load(std::memory_order_relaxed) == 0; }
-
-    typename Atomics::template atomic<std::uint32_t> size{0};
-    mutex guard;
-    unsigned first = 0;
-    unsigned count = 0;
-    std::array<fiber*, 2> list{};
-  };
-
   struct worker {
     aligned_place<detail::basic_ring<fiber*, 2, Atomics, mutex>> ring;
+    detail::basic_injection_queue<fiber, Atomics, mutex> returning;
     poller<Atomics, By> loop;
+    typename Atomics::template atomic<bool> asleep{false};
     bool searching = false;
   };
 
@@ -117,6 +102,12 @@ private:
     if constexpr (Source == source::outside) {
       injected_.push(f);
       wake_one();
+    } else if constexpr (Source != source::own_ring) {
+      worker& last = workers_[1 + rl::rand(2)];
+      last.returning.push(f);
+      barrier::light();
+      bool const unknown = Source == source::sent_back && !barrier::asymmetric();
+      if (unknown || last.asleep.load(std::memory_order_relaxed)) last.loop.wake();
     } else {
       push(0, f);
     }
@@ -168,7 +159,8 @@ private:
 
   fiber* pick_next(unsigned me) {
     if (fiber* const f = workers_[me].ring->take()) return f;
-    return injected_.pop();
+    if (fiber* const f = workers_[me].returning.pop(1)) return f;
+    return injected_.pop(1);
   }
 
   fiber* search(unsigned me) {
@@ -178,9 +170,11 @@ private:
       w.searching = true;
     }
     for (unsigned i = 1; i != workers; ++i) {
-      if (fiber* const f = workers_[(me + i) % workers].ring->steal()) return f;
+      worker& victim = workers_[(me + i) % workers];
+      if (fiber* const f = victim.ring->steal()) return f;
+      if (fiber* const f = victim.returning.pop(1)) return f;
     }
-    return injected_.pop();
+    return injected_.pop(1);
   }
 
   /// worker::look_after_neighbours(), at any time.
@@ -189,22 +183,26 @@ private:
   }
 
   bool work_in_sight(unsigned me) {
-    if (!injected_.empty()) return true;
+    if (!injected_.empty() || !workers_[me].returning.empty()) return true;
     for (unsigned i = 1; i != workers; ++i) {
-      if (workers_[(me + i) % workers].ring->size() != 0) return true;
+      worker& other = workers_[(me + i) % workers];
+      if (other.ring->size() != 0 || !other.returning.empty()) return true;
     }
     return false;
   }
 
   fiber* sleep(unsigned me) {
     worker& w = workers_[me];
+    w.asleep.store(true, std::memory_order_relaxed);
     idle_->park(me, std::exchange(w.searching, false));
     barrier::heavy();
     if (Look == last_look::taken && (work_in_sight(me) || quit_.load(std::memory_order_acquire))) {
+      w.asleep.store(false, std::memory_order_relaxed);
       w.searching = !idle_->unpark(me) || idle_->search(workers * 2);
       return pick_next(me);
     }
     w.loop.sleep();
+    w.asleep.store(false, std::memory_order_relaxed);
     w.searching = !idle_->unpark(me);
     return pick_next(me);
   }
@@ -215,7 +213,7 @@ private:
   event child_done_;
   int done_ = 0;  // the model's own knowledge
   aligned_place<detail::basic_idle_set<IdleAtomics, mutex>> idle_;
-  injection_queue injected_;
+  detail::basic_injection_queue<fiber, Atomics, mutex> injected_;
   typename Atomics::template atomic<bool> quit_{false};
   std::array<worker, workers> workers_;
 };
@@ -234,6 +232,10 @@ int main(int argc, char** argv) {
       argc, argv,
       {explored<parking_model<with, source::own_ring>>("parking, work in a ring"),
        explored<parking_model<with, source::outside>>("parking, work from outside"),
+       explored<parking_model<with, source::sent_back>>("parking, a joiner sent back"),
+       explored<parking_model<without, source::sent_back>>("parking, a joiner sent back, without membarrier"),
+       explored<parking_model<without, source::sent_back_hopefully>>("parking, a joiner sent back, not woken",
+                                                                     weakened),
        explored<parking_model<without, source::own_ring>>("parking, work in a ring, without membarrier"),
        explored<parking_model<without, source::outside>>("parking, work from outside, without membarrier"),
        explored<parking_model<relacy_atomics<broken_barrier>, source::own_ring>>("parking, barrier does nothing",

@@ -24,6 +24,7 @@
 #include <relacy/atomic_fence.hpp>
 #include <relacy/atomic.hpp>
 #include <relacy/var.hpp>
+#include <relacy/backoff.hpp>
 #include <relacy/test_suite.hpp>
 #include <relacy/stdlib/semaphore.hpp>
 #include <relacy/stdlib/event.hpp>
@@ -131,6 +132,24 @@ public:
                                    as(failure, access::load), place(at));
   }
 
+  /// Sleeps while the value is `old`: as a futex does, which compares and falls asleep in one step.
+  void wait(T old, std::memory_order order, from at = from::current()) const {
+    rl::context& c = rl::ctx();
+    c.sched();
+    c.atomic_thread_fence_seq_cst();  // the kernel reads the newest value
+    {
+      rl::preemption_disabler const in_one_step{c};
+      if (value_.load(as(order, access::load), place(at)) != old) return;
+    }
+    (void)value_.wait(c, false, true, place(at));  // may return for no reason, which std::atomic's would not
+  }
+  void notify_one(from at = from::current()) {
+    rl::context& c = rl::ctx();
+    c.sched();
+    c.atomic_thread_fence_seq_cst();
+    (void)value_.wake(c, 1, place(at));
+  }
+
 private:
   bool load_then_store(T& expected, T desired, from const& at) {
     T const seen = load(seq_cst, at);
@@ -140,7 +159,7 @@ private:
     return same;
   }
 
-  rl::atomic<T> value_;
+  mutable rl::atomic<T> value_;
 };
 
 /// A variable that is no atomic: two accesses of which one writes, and neither comes first, are reported as a race.
@@ -148,11 +167,14 @@ template <class T>
 class plain {
 public:
   plain(T value = T{}) : value_(value) {}  // NOLINT: implicit, it stands for a T
+  plain(plain const& other) : plain(static_cast<T>(other)) {}
   operator T() const { return value_(place(std::source_location::current())).load(); }  // NOLINT: as above
   plain& operator=(T value) {
     value_(place(std::source_location::current())).store(value);
     return *this;
   }
+  plain& operator=(plain const& other) { return *this = static_cast<T>(other); }
+  T operator->() const { return *this; }
   T operator++() { return set(*this + T{1}); }
   T operator--() { return set(*this - T{1}); }
   T operator++(int) { return set(*this + T{1}) - T{1}; }
@@ -174,6 +196,12 @@ public:
 
 private:
   rl::mutex mutex_;
+};
+
+/// Weakened: keeps nobody out.
+struct open_mutex {
+  void lock() noexcept {}
+  void unlock() noexcept {}
 };
 
 /// What a thread sleeps on: set() ends one wait(), now or later; several before it count as one, and those after the
@@ -252,6 +280,7 @@ struct relacy_atomics {
   template <class T>
   using plain = models::plain<T>;
   using barrier = Barrier;
+  static void pause(unsigned) { rl::yield(1, place(std::source_location::current())); }
 };
 
 }  // namespace weft::models

@@ -26,6 +26,9 @@ struct std_atomics {
   template <class T>
   using plain = T;
   using barrier = thread_barrier;
+  /// One turn of a loop that waits for a few instructions of another thread: the first turns spin, later ones give up
+  /// the CPU, which the other may have lost.
+  static void pause(unsigned turn) noexcept;
 };
 
 }  // namespace weft::detail

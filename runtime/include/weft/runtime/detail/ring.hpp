@@ -70,7 +70,7 @@ public:
     auto const mine = next_leased_++;
     T const item = slot(mine).load(relaxed);
     // Announces which one is taken, then looks for a revocation; rescue() does the two the other way about, with a
-    // heavy barrier between. release: publishes the lease to rescue().
+    // heavy barrier between. release: publishes the slots of the lease to rescue().
     lease_.store(pack(next_leased_, end_leased_), release);
     barrier::light();
     if (revoked_.load(relaxed)) [[unlikely]]
@@ -90,7 +90,9 @@ public:
     head = head_.load(seq_cst);
     if (static_cast<std::int32_t>(last - head) > 0) return true;  // at least one lies between us and any thief
     bool const won = head == last && head_.compare_exchange_strong(head, last + 1, seq_cst, relaxed);
-    tail_.store(last + 1, release);  // the ring is empty now, whoever won; tail never falls behind head
+    // The ring is empty now, whoever won; tail never falls behind head. release: as in push(), though there is nothing to
+    // publish: a thief that goes by an old head fails at its exchange.
+    tail_.store(last + 1, release);
     return won;
   }
 
@@ -105,6 +107,7 @@ public:
 
   /// Fibers that thieves may take. Any thread; a hint.
   [[nodiscard]] std::uint32_t size() const noexcept {
+    // acquire: keeps the two loads in this order. Nothing that is queued is touched.
     auto const head = head_.load(acquire);
     auto const n = static_cast<std::int32_t>(tail_.load(acquire) - head);
     return n < 0 ? 0 : static_cast<std::uint32_t>(n);
@@ -119,7 +122,7 @@ public:
   /// A number that differs if the owner has taken anything meanwhile; even when the lease is empty, odd when not. Any
   /// thread: two equal odd numbers at a distance tell of an owner that is stuck with fibers in its lease.
   [[nodiscard]] std::uint64_t progress() const noexcept {
-    auto const lease = lease_.load(acquire);
+    auto const lease = lease_.load(acquire);  // a hint: what it says is not acted upon before rescue()
     return (lease << 1U) | (lease_next(lease) != lease_end(lease) ? 1U : 0U);
   }
 
@@ -139,7 +142,8 @@ public:
   }
 
 private:
-  static constexpr auto relaxed = std::memory_order_relaxed;
+  static constexpr auto relaxed =
+      std::memory_order_relaxed;  // without a word of its own: tail_ and head_ publish slots
   static constexpr auto acquire = std::memory_order_acquire;
   static constexpr auto release = std::memory_order_release;
   static constexpr auto seq_cst = std::memory_order_seq_cst;
@@ -163,7 +167,7 @@ private:
   }
 
   bool lease_more() noexcept {
-    auto head = head_.load(acquire);
+    auto head = head_.load(acquire);  // as in make_room(), here and where the exchange fails
     for (;;) {
       auto const queued = static_cast<std::int32_t>(tail_.load(relaxed) - head);
       if (queued <= 0) {
@@ -189,7 +193,7 @@ private:
       lost = mine - stolen_next_ < stolen_end_ - stolen_next_;
       if (stolen_next_ != stolen_end_) {
         next_leased_ = end_leased_ = stolen_end_;
-        lease_.store(pack(next_leased_, end_leased_), release);
+        lease_.store(pack(next_leased_, end_leased_), release);  // as in take_leased()
       }
       revoked_.store(false, relaxed);  // the lock orders it
     }

@@ -5,6 +5,7 @@
 /// Layout: pointer to the oldest node (nodes are linked in a circle, so its `prev` is the newest) | bit 2, 1: flags,
 /// owned by the user of the list, changed under the lock or, where nobody waits, by one compare-and-swap | bit 0: lock.
 
+#include <weft/runtime/detail/atomics.hpp>
 #include <weft/runtime/waiter.hpp>
 
 #include <atomic>
@@ -22,25 +23,33 @@ struct alignas(8) wait_node {
   wait_node* prev = nullptr;
 };
 
-class wait_list {
+/// @tparam Node     linked by `next` and `prev`; those of whom claim() and set_flags_and_wake() are asked have an
+/// `owner`
+/// @tparam Atomics  see atomics.hpp
+template <class Node = wait_node, class Atomics = std_atomics>
+class basic_wait_list {
+  using link = decltype(Node::next);
+
 public:
   static constexpr std::uintptr_t flag_a = 2;
   static constexpr std::uintptr_t flag_b = 4;
 
-  /// acquire: pairs with whatever set the flag.
+  /// acquire: pairs with try_set_flags() and ~section(): what came before the flag is visible to who sees it.
   [[nodiscard]] std::uintptr_t flags() const noexcept { return word_.load(std::memory_order_acquire) & flag_mask; }
 
   /// Sets flags without the lock if nobody waits.
   /// @returns false, having done nothing, if somebody waits, holds the lock, or the flags are not `expected`.
   [[nodiscard]] bool try_set_flags(std::uintptr_t expected, std::uintptr_t desired) noexcept {
-    // release: publishes what came before to flags(); acquire: makes the other party's flag mean what it says.
+    // release: publishes what came before to flags() and lock(). acquire: pairs with ~section() and an earlier
+    // try_set_flags(): what those did who set, or cleared, the flags that are expected. relaxed where it fails: the
+    // caller then takes the lock.
     return word_.compare_exchange_strong(expected, desired, std::memory_order_acq_rel, std::memory_order_relaxed);
   }
 
   /// Holds the lock. Nothing that may suspend or allocate may happen meanwhile.
   class section {
   public:
-    explicit section(wait_list& list) noexcept : list_(list), word_(list.lock()) {}
+    explicit section(basic_wait_list& list) noexcept : list_(list), word_(list.lock()) {}
     section(section const&) = delete;
     ~section() {
       // release: publishes the nodes and flags to the next lock() and to flags().
@@ -51,8 +60,8 @@ public:
     void set_flags(std::uintptr_t flags) noexcept { word_ = (word_ & ~flag_mask) | flags; }
     [[nodiscard]] bool empty() const noexcept { return head() == nullptr; }
 
-    void push_back(wait_node& node) noexcept {
-      wait_node* const first = head();
+    void push_back(Node& node) noexcept {
+      Node* const first = head();
       if (first == nullptr) {
         node.next = node.prev = &node;
         set_head(&node);
@@ -65,7 +74,7 @@ public:
     }
 
     /// Takes `node` out if it is in.
-    void remove(wait_node& node) noexcept {
+    void remove(Node& node) noexcept {
       if (node.next == nullptr) return;
       if (node.next == &node) {
         set_head(nullptr);
@@ -78,17 +87,17 @@ public:
     }
 
     /// @returns the oldest, or null.
-    wait_node* pop_front() noexcept {
-      wait_node* const first = head();
+    Node* pop_front() noexcept {
+      Node* const first = head();
       if (first != nullptr) remove(*first);
       return first;
     }
 
     /// Takes out the oldest whose waits can still be claimed, at most `most`, and appends them by `next` to `last`.
     /// They are to be woken when the lock has been released.  @returns the new last one
-    [[nodiscard]] wait_node** claim(std::size_t most, wait_node** last) noexcept {
+    [[nodiscard]] link* claim(std::size_t most, link* last) noexcept {
       while (most > 0) {
-        wait_node* const node = pop_front();
+        Node* const node = pop_front();
         if (node == nullptr) break;
         if (!node->owner->claim()) continue;
         *last = node;
@@ -99,16 +108,16 @@ public:
     }
 
   private:
-    wait_node* head() const noexcept { return reinterpret_cast<wait_node*>(word_ & ~(flag_mask | lock_bit)); }
-    void set_head(wait_node* node) noexcept { word_ = (word_ & flag_mask) | reinterpret_cast<std::uintptr_t>(node); }
+    Node* head() const noexcept { return reinterpret_cast<Node*>(word_ & ~(flag_mask | lock_bit)); }
+    void set_head(Node* node) noexcept { word_ = (word_ & flag_mask) | reinterpret_cast<std::uintptr_t>(node); }
 
-    wait_list& list_;
+    basic_wait_list& list_;
     std::uintptr_t word_;  // what the list's word will be, less the lock bit
   };
 
   /// Sets the flags for good and wakes everyone. The list may die with the first of them that goes on, so none does
   /// while the list is still needed: one that has been claimed is always held back until the others have been, too.
-  void set_flags_and_wake(std::uintptr_t flags) noexcept;
+  [[gnu::noinline]] void set_flags_and_wake(std::uintptr_t flags) noexcept;
 
   /// Waits until nobody holds the lock. Who was notified by someone who then releases the lock, and may now free the
   /// list, calls this first; it is a load where, as nearly always, the other is out already.
@@ -123,18 +132,61 @@ private:
   static constexpr std::uintptr_t flag_mask = flag_a | flag_b;
 
   std::uintptr_t lock() noexcept {
-    auto seen = word_.load(std::memory_order_relaxed);
-    // acquire: pairs with ~section().
+    auto seen = word_.load(std::memory_order_relaxed);  // the exchange decides
+    // acquire: pairs with ~section() and try_set_flags().
     if ((seen & lock_bit) == 0 &&
         word_.compare_exchange_strong(seen, seen | lock_bit, std::memory_order_acquire, std::memory_order_relaxed)) {
       return seen;
     }
     return lock_slowly();
   }
-  std::uintptr_t lock_slowly() noexcept;
-  void wait_unlocked_slowly() const noexcept;
+  [[gnu::noinline]] std::uintptr_t lock_slowly() noexcept;
+  [[gnu::noinline]] void wait_unlocked_slowly() const noexcept;
 
-  std::atomic<std::uintptr_t> word_{0};
+  typename Atomics::template atomic<std::uintptr_t> word_{0};
 };
+
+using wait_list = basic_wait_list<>;
+
+template <class Node, class Atomics>
+std::uintptr_t basic_wait_list<Node, Atomics>::lock_slowly() noexcept {
+  for (unsigned turn = 0;; ++turn) {
+    auto seen = word_.load(std::memory_order_relaxed);  // the exchange decides
+    // acquire: as in lock().
+    if ((seen & lock_bit) == 0 &&
+        word_.compare_exchange_weak(seen, seen | lock_bit, std::memory_order_acquire, std::memory_order_relaxed)) {
+      return seen;
+    }
+    Atomics::pause(turn);
+  }
+}
+
+template <class Node, class Atomics>
+void basic_wait_list<Node, Atomics>::set_flags_and_wake(std::uintptr_t flags) noexcept {
+  // Few at a time: what claiming brought into the cache is still there for waking.
+  constexpr std::size_t at_once = 32;
+  link claimed = nullptr;
+  for (bool more = true; more;) {
+    link* last = &claimed;
+    if (claimed != nullptr) last = &claimed->next;  // the one held back
+    {
+      section list{*this};
+      list.set_flags(flags);
+      (void)list.claim(at_once, last);
+      more = !list.empty();
+    }
+    while (claimed != nullptr && !(more && claimed->next == nullptr)) {
+      Node* const node = claimed;
+      claimed = node->next;  // the node is gone as soon as its waiter has been woken
+      node->owner->wake();
+    }
+  }
+}
+
+template <class Node, class Atomics>
+void basic_wait_list<Node, Atomics>::wait_unlocked_slowly() const noexcept {
+  // acquire: as in wait_unlocked().
+  for (unsigned turn = 0; (word_.load(std::memory_order_acquire) & lock_bit) != 0; ++turn) Atomics::pause(turn);
+}
 
 }  // namespace weft::detail

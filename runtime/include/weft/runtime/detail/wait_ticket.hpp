@@ -42,10 +42,11 @@ public:
     do {
       if (cancellable && (seen & cancel_bit) != 0) return false;
       // A read-modify-write, because a cancellation may arrive at the same time, and must not be overwritten.
-      // acquire: pairs with request_cancel(), so that what its caller did before is visible to who sees the flag.
-      // release: not needed for the bit itself; those who claim reach the ticket through a list whose lock orders it.
+      // relaxed: it publishes nothing, for who claims has found the party through a list whose lock orders that, and
+      // who cancels looks at nothing but this word. It reads nothing either: who is refused learns the reason from
+      // reason(), which acquires.
     } while (!word_.compare_exchange_weak(seen, (seen & sticky) | open_bit | (cancellable ? cancellable_bit : 0U),
-                                          acquire, relaxed));
+                                          relaxed, relaxed));
     return true;
   }
 
@@ -87,17 +88,17 @@ public:
       auto next = seen | cancel_bit | (static_cast<std::uint32_t>(reason) << reason_shift);
       bool const ends = (seen & (open_bit | cancellable_bit | claimed_bit)) == (open_bit | cancellable_bit);
       if (ends) next |= claimed_bit | woken_bit | encode(wake_cause::cancelled);
-      // release: publishes what the canceller did before to begin() and cause(). acquire: pairs with park().
+      // release: publishes what the canceller did before to reason(), start() and cause(). acquire: pairs with park().
       if (!word_.compare_exchange_weak(seen, next, acq_rel, relaxed)) continue;
       if (!ends) return outcome::lost;
       return (seen & parked_bit) != 0 ? outcome::runnable : outcome::won;
     }
   }
 
-  /// relaxed: a hint between waits. Whoever acts on it learns the rest from begin().
+  /// relaxed: a hint between waits. Whoever acts on it asks for the reason(), which acquires.
   [[nodiscard]] bool cancel_requested() const noexcept { return (word_.load(relaxed) & cancel_bit) != 0; }
 
-  /// The reason given, once cancel_requested().
+  /// The reason given, once cancel_requested().  acquire: pairs with request_cancel().
   [[nodiscard]] cancel_reason reason() const noexcept {
     return static_cast<cancel_reason>((word_.load(acquire) >> reason_shift) & 7U);
   }
@@ -114,7 +115,8 @@ public:
   static constexpr std::uint32_t woken_bit = 1U << 8;
 
 private:
-  static constexpr auto relaxed = std::memory_order_relaxed;
+  static constexpr auto relaxed =
+      std::memory_order_relaxed;  // without a word of its own: the exchange after it decides
   static constexpr auto acquire = std::memory_order_acquire;
   static constexpr auto acq_rel = std::memory_order_acq_rel;
 
