@@ -90,6 +90,13 @@ void scheduler::wake_picked() noexcept {
   if (index != idle_set::nobody) workers[index]->loop.wake();
 }
 
+void scheduler::note_end_slowly() noexcept {
+  // A read-modify-write, see for_each_live(). acq_rel: pairs with those there.
+  auto const ends = ends_.fetch_or(0, std::memory_order_acq_rel);
+  if ((ends & ends_announced) != 0) drained_.notify_all();
+  if ((ends & ends_wait) != 0) std::lock_guard const until_it_has_looked{walking_};
+}
+
 std::size_t scheduler::live_fibers() const noexcept {
   // The ends first: a fiber that ends meanwhile counts as alive, but none that lives is missed.
   // acquire: pairs with the workers' stores.
@@ -104,7 +111,7 @@ bool scheduler::drain(time_point deadline) {
   using namespace std::chrono_literals;
   // Visitors first: what one of them spawned counts as alive before it leaves.
   while (visitors_.load(std::memory_order_seq_cst) != 0 || live_fibers() != 0) {
-    records->for_each_live([](fiber_record& fiber) { cancel(fiber, cancel_reason::shutdown); });
+    for_each_live([](fiber_record& fiber) { cancel(fiber, cancel_reason::shutdown); });
     if (deadline_after(0ns) >= deadline) return false;
     // A fiber parks and leaves the worker, a thread sleeps; short, for the last end is not always announced.
     if (current_fiber() != nullptr) {

@@ -8,7 +8,9 @@
 #include "stack_pool.hpp"
 #include "worker.hpp"
 
+#include <weft/runtime/detail/atomics.hpp>
 #include <weft/runtime/detail/idle_set.hpp>
+#include <weft/runtime/inspect.hpp>
 #include <weft/runtime/options.hpp>
 
 #include <atomic>
@@ -48,7 +50,10 @@ public:
       wake_picked();
   }
   /// No more fibers from outside or inside.
-  void stop_admission() noexcept { stopping.store(true); }
+  void stop_admission() noexcept {
+    stopping.store(true);
+    ends_.fetch_or(ends_announced, std::memory_order_relaxed);  // drain() looks again every so often
+  }
   /// Cancels every live fiber, again and again, until none is left or `deadline` has passed.
   /// @returns whether none is left
   bool drain(time_point deadline);
@@ -57,11 +62,38 @@ public:
   [[nodiscard]] std::uint32_t milliseconds(time_point t) const noexcept {
     return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(t - began).count());
   }
-  /// A fiber has ended. Any thread of a worker.
+  /// A fiber that counts as finished, and no longer as alive, is about to be given up by its worker. Returns when no
+  /// for_each_live() is looking at it.
   void note_end() noexcept {
-    if (stopping.load(std::memory_order_relaxed)) [[unlikely]]
-      drained_.notify_all();
+    thread_barrier::light();  // pairs with the heavy one in for_each_live()
+    // acquire: pairs with the end of for_each_live(): what it read is read.
+    if (ends_.load(std::memory_order_acquire) != 0) [[unlikely]]
+      note_end_slowly();
   }
+
+  /// Calls `f` for each live fiber. None of those ends, and no record of those is freed, before this returns. Fibers
+  /// whose ends are under way, or that are just being spawned, may be missing.
+  ///
+  /// An end clears the record's `live` and then looks at `ends_`; this sets a bit there and then looks at `live`. The
+  /// first is hot and the second rare, so the second runs the barrier for both: either the end waits for `walking_`, or
+  /// the fiber is not looked at. Where the kernel has no such barrier, each end takes the slow path, in which both are
+  /// read-modify-writes of `ends_`: of two, one comes second.
+  template <class F>
+  void for_each_live(F&& f) {
+    std::lock_guard const lock{walking_};
+    ends_.fetch_or(ends_wait, std::memory_order_acq_rel);
+    thread_barrier::heavy();
+    struct undo {
+      std::atomic<unsigned>& ends;
+      // release: pairs with note_end(): our reads come before what the end does to the record.
+      ~undo() { ends.fetch_and(~ends_wait, std::memory_order_release); }
+    } const when_done{ends_};
+    records->for_each_live(f);
+  }
+
+  /// See weft::all_tasks().
+  [[nodiscard]] std::vector<task_info> all_tasks();
+  [[nodiscard]] runtime_stats stats();
 
   runtime_options const options;
   std::uint8_t const default_stack_class;
@@ -83,11 +115,18 @@ public:
 
 private:
   void wake_picked() noexcept;
+  void note_end_slowly() noexcept;
   void start_threads();
 
   // Threads that are not workers, inside make_runnable(), where the fiber may have run and the runtime been drained
   // before they are out again; or between enter() and leave().
   std::atomic<int> visitors_{0};
+  // What note_end() has to see to. Bits:
+  static constexpr unsigned ends_announced = 1;  // stop_admission() sets it: drain() waits for ends
+  static constexpr unsigned ends_wait = 2;       // for_each_live() sets and clears it, under walking_
+  static constexpr unsigned ends_careful = 4;    // from the beginning, where there is no heavy barrier
+  std::atomic<unsigned> ends_{thread_barrier::asymmetric() ? 0 : ends_careful};
+  std::mutex walking_;  // held by for_each_live(), and taken for a moment by each end meanwhile
   std::mutex drain_mutex_;
   std::condition_variable drained_;
 };

@@ -144,7 +144,7 @@ void fail_task(fiber_record& record) noexcept {
   }
   (void)record.ticket.start();  // the edge from who spawned it
   record.type->run(record, &error);
-  end_task(record);
+  end_task(record, *record.home);
 }
 
 namespace {
@@ -227,7 +227,7 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options)
   bool const inside = w != nullptr && (home == nullptr || &w->home == home);
   if (inside) home = &w->home;
   record.stack_class = options.stack_size != 0 ? stack_pool::class_of(options.stack_size) : home->default_stack_class;
-  fiber_record* const self = inside ? w->current : nullptr;
+  fiber_record* const self = inside ? w->current.get() : nullptr;
   if (self != nullptr) record.parent = self->id;
   if (options.detached) (void)record.end.try_set_flags(0, fiber_record::detached);
   record.id = inside ? count_spawn(*w) : home->next_ids.fetch_add(1, std::memory_order_relaxed) << 16U;
@@ -281,7 +281,7 @@ void release_handle(fiber_record& fiber) noexcept {
 bool join(fiber_record& fiber, time_point deadline, cancellation mode) {
   worker* const on = current_worker();
   if ((fiber.end.flags() & fiber_record::ended) != 0) [[likely]] {
-    fiber_record const* const self = on != nullptr ? on->current : nullptr;
+    fiber_record const* const self = on != nullptr ? on->current.get() : nullptr;
     if (self != nullptr && self->ticket.cancel_requested() && mode == cancellation::heeded) check_cancelled();
     return true;
   }
@@ -306,6 +306,11 @@ void aside_join::open() noexcept {
   }
   self_.joins.store(&fiber_, std::memory_order_release);  // pairs with the loads in join_chain::enter()
   ::new (&waiter_) waiter("task", self_);
+  if (worker* const w = current_worker(); w != nullptr) {
+    under_identity const scheduler_code{w->identity};
+    self_.waits_since = w->home.milliseconds(w->last_now());
+  }
+  self_.waits_for.store("task", std::memory_order_relaxed);  // for snapshots
   ::new (&node_) wait_node(waiter_);
   {
     wait_list::section list{fiber_.end};
@@ -349,7 +354,7 @@ void open_aside_join(fiber_record& fiber) noexcept {
 namespace {
 
 bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellation mode) {
-  fiber_record* const self = on != nullptr ? on->current : nullptr;
+  fiber_record* const self = on != nullptr ? on->current.get() : nullptr;
   if (self == &fiber) refuse_join("weft::task: a task waits for itself");
   if (deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0})) {
     if (mode == cancellation::heeded) check_cancelled();
@@ -359,7 +364,10 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
     if (mode == cancellation::heeded && self->ticket.cancel_requested()) [[unlikely]]
       check_cancelled();
     aside_join aside{*self, fiber, mode};
-    if (worker::step_aside(on, *self, fiber, aside)) {
+    self->waits_for.store(aside_join::reason, std::memory_order_relaxed);  // for snapshots
+    bool const stepped = worker::step_aside(on, *self, fiber, aside);
+    self->waits_for.store(nullptr, std::memory_order_relaxed);
+    if (stepped) {
       aside.finish();
       return true;
     }

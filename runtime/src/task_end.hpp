@@ -3,6 +3,7 @@
 /// A task's first and last step, as the worker takes them.
 
 #include "record_pool.hpp"
+#include "scheduler.hpp"
 
 #include <weft/runtime/detail/fiber_record.hpp>
 
@@ -22,8 +23,9 @@ inline void start_task(fiber_record& record) noexcept {
 
 /// On the fiber's stack, after its last step: tells who waits, and frees the record if no handle is left. From here on
 /// the record may be gone at any time.
-inline void end_task(fiber_record& record) noexcept {
+inline void end_task(fiber_record& record, scheduler& home) noexcept {
   record_pool::set_dead(record);
+  home.note_end();
   if (record.end.try_set_flags(0, fiber_record::ended)) [[likely]]
     return;  // a handle is there, and nobody waits
   end_task_slowly(record);

@@ -55,6 +55,11 @@ public:
     // relaxed: written by the owner for itself; to others it is a hint.
     return time_point{std::chrono::nanoseconds{next_.load(std::memory_order_relaxed)}};
   }
+  /// Timers in the wheel. Any thread.
+  [[nodiscard]] std::size_t armed() noexcept {
+    std::lock_guard const lock{lock_};
+    return armed_;
+  }
   [[nodiscard]] bool due(time_point now) const noexcept { return next() <= now; }
 
 private:
@@ -82,6 +87,7 @@ private:
   spin_lock lock_;
   std::atomic<std::int64_t> next_{never.time_since_epoch().count()};
   std::uint64_t now_tick_ = 0;
+  std::size_t armed_ = 0;
   std::array<std::uint64_t, std::size_t{levels} * slots / 64> occupied_{};  // a bit for each slot that is not empty
   std::array<slot_list, std::size_t{levels} * slots> lists_{};
 };

@@ -54,7 +54,7 @@ void throw_cancelled() {
 
 WEFT_UNINSTRUMENTED fiber_record* current_fiber() noexcept {
   worker const* const w = current_worker();
-  return w != nullptr ? w->current : nullptr;
+  return w != nullptr ? w->current.get() : nullptr;
 }
 
 void make_runnable(fiber_record& fiber, placement where) noexcept { fiber.home->make_runnable(fiber, where); }

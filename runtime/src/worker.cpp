@@ -217,7 +217,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   w->current = nullptr;
   w->finished.store(w->finished.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
-  end_task(fiber);  // the record may be gone
+  end_task(fiber, w->home);  // the record may be gone
   if constexpr (sanitized) {
     sanitizer_release(own);
     sanitizer_release(&w->home);
@@ -267,7 +267,6 @@ WEFT_UNINSTRUMENTED void worker::stack_main(transfer t) {
     for (;;) {
       fiber_record* joiner = nullptr;
       w = run_fiber(w, *next, joiner);
-      w->home.note_end();
       next = w->after_end(joiner);
       if (next == nullptr || next->place != nullptr || next->stack_class != own->size_class) break;
       next->place = own;
@@ -463,7 +462,7 @@ fiber_record* worker::pick_in_order() noexcept {
   while (fiber_record* const fiber = home.injected.pop(1)) ordered_.push(*fiber);
   now();
   expire_timers(timers);
-  if (loop.watches_any()) loop.poll();
+  poll();
   auto const ready = ordered_.size();
   if (ready < 2 || home.world == nullptr) return ordered_.take(0);
   return ordered_.take(home.world->choose(ready) % ready);
@@ -475,7 +474,7 @@ fiber_record* worker::tick() noexcept {
   last_tick_ = coarse_now();
   now();
   expire_timers(timers);
-  if (loop.watches_any()) loop.poll();
+  poll();
   // Both may never run dry: they take turns with each other, and with the ring.
   mail_first_ = !mail_first_;
   if (mail_first_ || !migrates_) {
@@ -504,6 +503,13 @@ fiber_record* worker::take_injected() noexcept {
   }
   if (!home.injected.empty()) home.wake_one();
   return first;
+}
+
+/// Runs what is ready in the loop, if anything may be.
+void worker::poll() noexcept {
+  if (!loop.watches_any()) return;
+  loop.poll();
+  polls.add(1);
 }
 
 time_point worker::now() noexcept {

@@ -12,6 +12,7 @@
 #include "timer_wheel.hpp"
 
 #include <weft/runtime/detail/fiber_record.hpp>
+#include <weft/runtime/detail/published.hpp>
 #include <weft/runtime/detail/ring.hpp>
 #include <weft/runtime/options.hpp>
 
@@ -58,14 +59,14 @@ public:
   /// The present, read anew.
   time_point now() noexcept;
   /// The last reading: no older than the last 64 switches.
-  [[nodiscard]] time_point last_now() const noexcept { return now_; }
+  [[nodiscard]] time_point last_now() const noexcept { return now_; }  // any thread
 
   /// The thread's own function.
   void run_loop() noexcept;
 
   void bind_thread() noexcept;
 
-  fiber_record* current = nullptr;  ///< the fiber that runs, or null in the worker's own context
+  published<fiber_record*> current{};  ///< the fiber that runs, or null in the worker's own context
   scheduler& home;
   std::uint16_t const index;
   sanitizer_thread identity{};
@@ -75,6 +76,8 @@ public:
   // Written by this worker, read by all.
   std::atomic<std::uint64_t> spawned{0};
   std::atomic<std::uint64_t> finished{0};
+  published<std::uint64_t> steals{};  ///< that found something
+  published<std::uint64_t> polls{};   ///< runs of a loop, its own or a neighbour's
 
   // --- for all workers ---
   timer_wheel timers;
@@ -106,6 +109,7 @@ private:
   fiber_record* take_injected() noexcept;
   fiber_record* take_mail() noexcept;
   bool expire_timers(timer_wheel& of) noexcept;
+  void poll() noexcept;
   void push(fiber_record& fiber) noexcept;
   bool goes_first(fiber_record& joiner) noexcept;
   void enqueue_promptly(fiber_record& fiber) noexcept;
@@ -150,7 +154,7 @@ private:
   fiber_record* unplaced_ = nullptr;       // a new fiber for which no stack could be had
   stack_bounds own_stack_{};
   void* own_fake_stack_ = nullptr;
-  time_point now_{};
+  published<time_point> now_{};
   std::uint32_t random_;
   bool searching_ = false;
   bool about_to_run_ = false;    // just woken, and what is queued meanwhile is run next: one fiber needs no help

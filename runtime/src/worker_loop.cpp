@@ -61,12 +61,11 @@ void worker::fail_unplaced() noexcept {
   fiber.last_worker = index;
   fiber_record* const joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
   finished.store(finished.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-  fail_task(fiber);
+  fail_task(fiber);  // which tells home of the end
   if (joiner != nullptr) {
     if (joiner->joiner_aside) open_aside_join(*joiner);
     enqueue(*joiner, placement::next);
   }
-  home.note_end();
 }
 
 fiber_record* worker::search() noexcept {
@@ -125,13 +124,19 @@ fiber_record* worker::steal_from(worker& victim, bool also_slot) noexcept {
   if (first != nullptr) {
     stolen_ = half;
     stolen_at_ = coarse_now();
+    steals.add(1);
     return first;
   }
   if (!also_slot) return nullptr;
-  if (fiber_record* const fiber = victim.returning.pop(1)) return fiber;
+  if (fiber_record* const fiber = victim.returning.pop(1)) {
+    steals.add(1);
+    return fiber;
+  }
   // relaxed: a look; the exchange decides. acquire: pairs with the victim's enqueue().
   if (victim.slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;
-  return victim.slot_.exchange(nullptr, std::memory_order_acquire);
+  fiber_record* const fiber = victim.slot_.exchange(nullptr, std::memory_order_acquire);
+  if (fiber != nullptr) steals.add(1);
+  return fiber;
 }
 
 /// For workers that are busy with one long-running fiber: does what they would do between two fibers.
@@ -141,7 +146,10 @@ fiber_record* worker::look_after_neighbours() noexcept {
     worker& w = *neighbour;
     if (&w == this) continue;
     expire_timers(w.timers);
-    if (w.loop.watches_any()) w.loop.try_poll();
+    if (w.loop.watches_any()) {
+      w.loop.try_poll();
+      polls.add(1);
+    }
     auto const progress = w.ring_.progress();
     auto const seen = std::exchange(seen_progress_[w.index], progress);
     if (progress == seen && (progress & 1U) != 0 && thread_barrier::asymmetric()) {
@@ -200,6 +208,7 @@ fiber_record* worker::sleep() noexcept {
     deadline = std::min(deadline, now() + watch_interval);
   }
   about_to_run_ = true;
+  polls.add(1);
   loop.sleep(with_slack(deadline));
   asleep.store(false, std::memory_order_relaxed);
   // Woken by pick(), it counts as searching already.

@@ -2,6 +2,7 @@
 /// @file
 /// `runtime`: the workers, and the fibers that run on them.
 
+#include <weft/runtime/inspect.hpp>
 #include <weft/runtime/options.hpp>
 #include <weft/runtime/spawn.hpp>
 
@@ -89,6 +90,12 @@ public:
   [[nodiscard]] std::size_t workers() const noexcept;
   /// Fibers that have been spawned and have not ended. A snapshot.
   [[nodiscard]] std::size_t live_fibers() const noexcept;
+  /// weft::all_tasks() of this runtime, from anywhere; none when it is stopped. Spawning from outside waits meanwhile.
+  [[nodiscard]] std::vector<task_info> all_tasks() const;
+  /// weft::dump() of this runtime, from anywhere.
+  void dump(std::ostream& to) const;
+  /// What it has done since it was started, and what is there now.
+  [[nodiscard]] runtime_stats stats() const;
 
 private:
   detail::admission admit() const;
