@@ -107,6 +107,7 @@ void write_tasks(std::ostream& to, std::string_view runtime, std::vector<task_in
 namespace {
 
 scheduler& home_of_caller(char const* what) {
+  check_not_forked();
   worker const* const w = current_worker();
   if (w == nullptr || w->current == nullptr) {
     throw no_runtime(std::string(what) + ": not called on a fiber; use the runtime's own member");
@@ -135,6 +136,7 @@ void dump(std::ostream& to) {
 }
 
 std::vector<task_info> runtime::all_tasks() const {
+  detail::check_not_forked();
   std::lock_guard const lock{mutex_};
   return scheduler_ != nullptr ? scheduler_->all_tasks() : std::vector<task_info>{};
 }
@@ -142,6 +144,7 @@ std::vector<task_info> runtime::all_tasks() const {
 void runtime::dump(std::ostream& to) const { detail::write_tasks(to, options_.name, all_tasks(), detail::all_of_them); }
 
 runtime_stats runtime::stats() const {
+  detail::check_not_forked();
   std::lock_guard const lock{mutex_};
   if (scheduler_ != nullptr) return scheduler_->stats();
   runtime_stats stopped;

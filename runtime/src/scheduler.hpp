@@ -2,6 +2,7 @@
 /// @file
 /// A running runtime: its workers and what they share.
 
+#include "fork_guard.hpp"
 #include "injection_queue.hpp"
 #include "offload_pool.hpp"
 #include "record_pool.hpp"
@@ -17,15 +18,18 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
+#include <sched.h>
 #include <vector>
 
 namespace weft::detail {
 
 class scheduler {
 public:
-  /// Starts the workers.  @throws std::system_error, std::bad_alloc; nothing is left behind
+  /// Starts the workers.
+  /// @throws std::system_error, std::bad_alloc, and what on_worker_start throws; nothing is left behind
   explicit scheduler(runtime_options const& options);
   scheduler(scheduler const&) = delete;
   /// All fibers must have ended.
@@ -54,7 +58,16 @@ public:
     stopping.store(true);
     ends_.fetch_or(ends_announced, std::memory_order_relaxed);  // drain() looks again every so often
   }
-  /// Cancels every live fiber, again and again, until none is left or `deadline` has passed.
+  /// A worker's thread begins, and ends.  @returns false if it must not run
+  [[nodiscard]] bool begin_thread(std::size_t worker) noexcept;
+  void end_thread(std::size_t worker) noexcept;
+  /// In a forked child: see worker::abandon().
+  void abandon() noexcept {
+    stopping.store(true);
+    ends_.fetch_or(ends_announced, std::memory_order_relaxed);
+  }
+  /// Cancels every live fiber, again and again, until none is left or `deadline` has passed; reports those that remain
+  /// then or, if it never does, every so often.
   /// @returns whether none is left
   bool drain(time_point deadline);
   [[nodiscard]] std::size_t live_fibers() const noexcept;
@@ -95,7 +108,9 @@ public:
   [[nodiscard]] std::vector<task_info> all_tasks();
   [[nodiscard]] runtime_stats stats();
 
+  fork_watch const forks;
   runtime_options const options;
+  cpu_set_t const cpus;  ///< of the thread that made the runtime
   std::uint8_t const default_stack_class;
   environment* const world;  ///< null: the real one
   time_point const began;
@@ -115,8 +130,10 @@ public:
 
 private:
   void wake_picked() noexcept;
+  void report_remaining() noexcept;
   void note_end_slowly() noexcept;
   void start_threads();
+  [[nodiscard]] bool has_start_step() const noexcept { return options.on_worker_start || !options.affinity.empty(); }
 
   // Threads that are not workers, inside make_runnable(), where the fiber may have run and the runtime been drained
   // before they are out again; or between enter() and leave().
@@ -127,6 +144,11 @@ private:
   static constexpr unsigned ends_careful = 4;    // from the beginning, where there is no heavy barrier
   std::atomic<unsigned> ends_{thread_barrier::asymmetric() ? 0 : ends_careful};
   std::mutex walking_;  // held by for_each_live(), and taken for a moment by each end meanwhile
+  // How far the workers' threads have come, where there is something to do before they run.
+  std::mutex start_mutex_;  // guards the next three
+  std::condition_variable has_begun_;
+  std::size_t begun_ = 0;
+  std::exception_ptr start_failure_;
   std::mutex drain_mutex_;
   std::condition_variable drained_;
 };

@@ -1,5 +1,7 @@
 #include "aside_join.hpp"
 #include "fatal.hpp"
+#include "fork_guard.hpp"
+#include "no_suspend.hpp"
 #include "record_pool.hpp"
 #include "scheduler.hpp"
 #include "spin_lock.hpp"
@@ -150,6 +152,7 @@ void fail_task(fiber_record& record) noexcept {
 namespace {
 
 [[noreturn, gnu::noinline, gnu::cold]] void refuse_spawn(scheduler const* home) {
+  check_not_forked();
   if (home == nullptr) throw no_runtime("weft::spawn: not called on a fiber; use runtime::spawn, or weft::run");
   throw runtime_stopped("weft: the runtime '" + home->options.name + "' is shutting down and takes no new fibers");
 }
@@ -342,6 +345,8 @@ WEFT_UNINSTRUMENTED aside_join* take_aside(fiber_record& of) noexcept {
 }  // namespace
 
 void open_aside_join(fiber_record& fiber) noexcept {
+  if (fiber.home->options.debug) [[unlikely]]
+    refuse_suspension(fiber);  // see no_suspend.hpp
   // The joiner may itself be one for whom another has stepped aside, and so on. Each is read before the one below it is
   // opened, for then it may run.
   for (aside_join* join = take_aside(fiber); join != nullptr;) {
@@ -366,12 +371,12 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
     aside_join aside{*self, fiber, mode};
     self->waits_for.store(aside_join::reason, std::memory_order_relaxed);  // for snapshots
     bool const stepped = worker::step_aside(on, *self, fiber, aside);
+    if (!stepped && self->joiner_aside) open_aside_join(*self);  // which shows the link above us to join_chain
     self->waits_for.store(nullptr, std::memory_order_relaxed);
     if (stepped) {
       aside.finish();
       return true;
     }
-    if (self->joiner_aside) open_aside_join(*self);  // which shows the link above us to join_chain
   }
   waiter w{"task", mode};
   wait_node node{w};
@@ -398,6 +403,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 
 /// @returns false if the fiber cannot be waited for, and must be let go
 [[gnu::noinline]] bool end_and_join(fiber_record& fiber) noexcept {
+  if (fork_watch::in_child()) return false;  // it will never end here
   cancel(fiber, cancel_reason::handle_dropped);
   std::string_view const name = fiber.name != nullptr ? fiber.name : "";
   if (current_fiber() == &fiber) {

@@ -5,6 +5,7 @@
 #include "exceptions.hpp"
 #include "fatal.hpp"
 #include "floating_point.hpp"
+#include "fork_guard.hpp"
 #include "scheduler.hpp"
 #include "task_end.hpp"
 
@@ -62,10 +63,17 @@ worker::worker(scheduler& home_, std::uint16_t index_)
       migrates_(home_.options.order == scheduling::forced_migration),
       in_order_(home_.options.order == scheduling::fifo),
       steals_(home_.options.order == scheduling::work_stealing),
+      asides_(steals_ && !home_.options.debug),
       random_(0x9E3779B9U * (index_ + 1U)),
       seen_progress_(home_.options.workers, 0) {
   now_ = home.world != nullptr ? home.world->now() : clock::now();
   if (migrates_) ticks_ = 1;
+}
+
+void worker::abandon() noexcept {
+  current = nullptr;
+  steals_ = in_order_ = false;
+  home.abandon();
 }
 
 /// What runs next here, or null. The slot goes first; then the ring, in order; then what others put aside for us.
@@ -356,7 +364,7 @@ WEFT_UNINSTRUMENTED bool worker::step_aside(worker* w, fiber_record& self, fiber
                                             aside_join& join) noexcept {
   sanitizer_release(&child);
   w->identity.enter_on_fiber_stack();
-  bool const ours = w->steals_ && w->ring_.retake(&child);
+  bool const ours = w->asides_ && w->ring_.retake(&child);
   if (ours) {
     child.aside = &join;
     child.joiner_aside = true;
@@ -448,6 +456,7 @@ void worker::enqueue(fiber_record& fiber, placement where) noexcept {
     return;
   }
   if (in_order_) return ordered_.push(fiber);
+  expect_not_forked();  // see abandon()
   auto const target = fiber.pinned || fiber.last_worker == fiber_record::no_worker
                           ? fiber.last_worker
                           : static_cast<std::uint16_t>((fiber.last_worker + 1U) % home.workers.size());

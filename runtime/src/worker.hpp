@@ -66,6 +66,10 @@ public:
 
   void bind_thread() noexcept;
 
+  /// In a forked child, on the worker's thread: from here on there is no fiber and no place to queue one, so that what
+  /// the forking fiber calls comes to look at fork_watch.
+  void abandon() noexcept;
+
   published<fiber_record*> current{};  ///< the fiber that runs, or null in the worker's own context
   scheduler& home;
   std::uint16_t const index;
@@ -146,8 +150,9 @@ private:
   std::uint64_t last_turn_ = 0;                // when others had a turn before a joiner, on the coarse clock
   bool mail_first_ = false;
   bool const migrates_;                    // scheduling::forced_migration
-  bool const in_order_;                    // scheduling::fifo
-  bool const steals_;                      // scheduling::work_stealing
+  bool in_order_;                          // scheduling::fifo; changed by abandon() alone, as is the next
+  bool steals_;                            // scheduling::work_stealing
+  bool const asides_;                      // joiners may step aside
   unsigned slot_turns_ = 0;                // how often in a row the slot went first
   exception_state* exceptions_ = nullptr;  // this thread's
   void* own_context_ = nullptr;            // the loop's, while a fiber runs

@@ -41,6 +41,7 @@ constexpr std::uint64_t longest_unwatched = 10'000'000;
 void worker::run_loop() noexcept {
   bind_thread();
   if constexpr (sanitized) own_stack_ = thread_stack();
+  if (!home.begin_thread(index)) return;
   while (!home.quit.load(std::memory_order_acquire)) {  // pairs with ~scheduler()
     fiber_record* next = pick_next();
     if (next == nullptr) next = search();
@@ -53,6 +54,7 @@ void worker::run_loop() noexcept {
     dispatch(*next);
     if (unplaced_ != nullptr) fail_unplaced();
   }
+  home.end_thread(index);
 }
 
 /// No stack could be had for a new fiber.

@@ -13,6 +13,7 @@
 #include <weft/sync/event.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <latch>
@@ -50,24 +51,24 @@ std::string id_of(weft::fiber_id id) { return std::to_string(id.value()); }
 TEST_CASE("a dump tells of each fiber what it does, waits for and since when", "[inspect]") {
   run_with(weft::testing::in_virtual_time({.name = "dumped"}), [] {
     weft::event gate;
-    std::vector<weft::fiber_id> ids(4);
+    std::array<std::atomic<std::uint64_t>, 4> ids{};
     auto const self = weft::this_fiber::get_id();
     auto sleeper = weft::spawn({.name = "sleeper"}, [&] {
-      ids[0] = weft::this_fiber::get_id();
+      ids[0] = weft::this_fiber::get_id().value();
       weft::sleep_for(24h);
     });
     auto waiter = weft::spawn({.name = "waiter"}, [&] {
-      ids[1] = weft::this_fiber::get_id();
+      ids[1] = weft::this_fiber::get_id().value();
       weft::sleep_for(100ms);
       gate.wait();
     });
     auto nameless = weft::spawn([&] {
-      ids[2] = weft::this_fiber::get_id();
+      ids[2] = weft::this_fiber::get_id().value();
       gate.wait();
     });
     weft::sleep_for(250ms);
     auto ready = weft::spawn({.name = "ready"}, [&] {
-      ids[3] = weft::this_fiber::get_id();
+      ids[3] = weft::this_fiber::get_id().value();
       for (int i = 0; i < 2; ++i) weft::yield();
     });
     weft::yield();
@@ -77,11 +78,12 @@ TEST_CASE("a dump tells of each fiber what it does, waits for and since when", "
     auto const parent = "; parent " + id_of(self) + "\n";
     auto const all = weft::all_tasks();
     auto const fresh_id = find(all, "fresh")->id;
-    std::string const expected = "fiber " + id_of(self) + ": running; worker 0\n" + "fiber " + id_of(ids[0]) +
+    std::string const expected = "fiber " + id_of(self) + ": running; worker 0\n" + "fiber " + std::to_string(ids[0]) +
                                  " 'sleeper': parked for 250 ms, waits for: sleep; worker 0" + parent + "fiber " +
-                                 id_of(ids[1]) + " 'waiter': parked for 150 ms, waits for: event; worker 0" + parent +
-                                 "fiber " + id_of(ids[2]) + ": parked for 250 ms, waits for: event; worker 0" + parent +
-                                 "fiber " + id_of(ids[3]) + " 'ready': queued; worker 0" + parent + "fiber " +
+                                 std::to_string(ids[1]) + " 'waiter': parked for 150 ms, waits for: event; worker 0" +
+                                 parent + "fiber " + std::to_string(ids[2]) +
+                                 ": parked for 250 ms, waits for: event; worker 0" + parent + "fiber " +
+                                 std::to_string(ids[3]) + " 'ready': queued; worker 0" + parent + "fiber " +
                                  id_of(fresh_id) + " 'fresh': unstarted" + parent +
                                  "runtime 'dumped': 6 fibers, 1 running, 1 queued, 3 parked, 1 unstarted\n";
     if (text.str() != expected) std::fprintf(stderr, "got:\n%s\nexpected:\n%s\n", text.str().c_str(), expected.c_str());

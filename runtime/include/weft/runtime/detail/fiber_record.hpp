@@ -52,7 +52,8 @@ struct alignas(cache_line) fiber_record {
   wait_ticket ticket{};
   published<std::uint16_t> last_worker{no_worker};  ///< the one it ran on last; written by the one that runs it
   bool pinned = false;                              ///< stays on last_worker
-  bool joiner_aside = false;  ///< its joiner stepped aside for it, and goes on when it ends or waits
+  bool joiner_aside = false;  ///< its joiner stepped aside for it, and goes on when it ends or waits;
+                              ///< in debug mode: it is in a no_suspend_scope, see no_suspend.hpp
   stack* place = nullptr;     ///< its stack, while it has one
   union {
     fiber_record* next = nullptr;  ///< in the injection queue, in a mailbox, in the pool
