@@ -180,9 +180,11 @@ bool scheduler::drain(time_point deadline) {
 /// In memory first: the reader of stderr should not get one report in pieces, between the lines of others.
 void scheduler::report_remaining() noexcept {
   try {
+    auto const remaining = all_tasks();
+    if (remaining.empty()) return;  // only callers from outside are still on their way out
     std::ostringstream text;
     text << "weft: the runtime '" << options.name << "' is shutting down and waits for these fibers:\n";
-    write_tasks(text, options.name, all_tasks(), most_reported);
+    write_tasks(text, options.name, remaining, most_reported);
     auto const report = std::move(text).str();
     if (options.on_shutdown_report) return options.on_shutdown_report(report);
     std::fwrite(report.data(), 1, report.size(), stderr);
