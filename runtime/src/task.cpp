@@ -362,6 +362,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
   fiber_record* const self = on != nullptr ? on->current.get() : nullptr;
   if (self == &fiber) refuse_join("weft::task: a task waits for itself");
   if (deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0})) {
+    check_not_forked();
     if (mode == cancellation::heeded) check_cancelled();
     return false;  // it was only to look
   }

@@ -3,6 +3,8 @@
 
 #include <weft/runtime/inspect.hpp>
 
+#include "scheduler.hpp"
+
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/verify.hpp"
@@ -210,6 +212,35 @@ TEST_CASE("snapshots may be taken while fibers come and go", "[inspect][stress]"
   for (auto& t : fibers) t.get();
   CHECK(failure.empty());
   rt.shutdown();
+}
+
+TEST_CASE("no fiber ends while a snapshot looks at it", "[inspect]") {
+  weft::runtime rt{{.workers = 2}};
+  rt.run([] {
+    std::atomic<bool> running{false};
+    std::atomic<bool> may_end{false};
+    std::atomic<bool> at_its_end{false};
+    auto other = weft::spawn({.name = "other"}, [&] {
+      running = true;
+      while (!may_end) std::this_thread::yield();
+      at_its_end = true;
+    });
+    while (!running) std::this_thread::yield();  // on the other worker, for this one is held
+    bool ended = false;
+    auto const self = weft::this_fiber::get_id().value();
+    weft::detail::current_worker()->home.for_each_live([&](weft::detail::fiber_record const& fiber) {
+      if (fiber.id == self) return;
+      may_end = true;
+      while (!at_its_end) std::this_thread::yield();
+      // However long it is given, it must not end; without the protection this is long enough.
+      for (int i = 0; i < 1000; ++i) {
+        std::this_thread::yield();
+        ended = ended || other.ready();
+      }
+    });
+    verify(!ended);
+    other.get();
+  });
 }
 
 TEST_CASE("snapshots outside of a fiber need the runtime's own members", "[inspect][bad-input]") {
