@@ -138,11 +138,11 @@ private:
   // Threads that are not workers, inside make_runnable(), where the fiber may have run and the runtime been drained
   // before they are out again; or between enter() and leave().
   std::atomic<int> visitors_{0};
-  // What note_end() has to see to. Bits:
+  // What note_end() has to see to, away from what threads outside write. Bits:
   static constexpr unsigned ends_announced = 1;  // stop_admission() sets it: drain() waits for ends
   static constexpr unsigned ends_wait = 2;       // for_each_live() sets and clears it, under walking_
   static constexpr unsigned ends_careful = 4;    // from the beginning, where there is no heavy barrier
-  std::atomic<unsigned> ends_{thread_barrier::asymmetric() ? 0 : ends_careful};
+  alignas(cache_line) std::atomic<unsigned> ends_{thread_barrier::asymmetric() ? 0 : ends_careful};
   std::mutex walking_;  // held by for_each_live(), and taken for a moment by each end meanwhile
   // How far the workers' threads have come, where there is something to do before they run.
   std::mutex start_mutex_;  // guards the next three
