@@ -17,6 +17,9 @@ namespace weft::detail {
 /// Lives on the joiner's stack.
 class aside_join {
 public:
+  /// What such a joiner waits for, as long as no wait is open. Told from others by its address.
+  static constexpr char reason[] = "task";
+
   aside_join(fiber_record& self, fiber_record& fiber, cancellation mode) noexcept
       : self_(self), fiber_(fiber), mode_(mode) {}
   aside_join(aside_join const&) = delete;

@@ -1,5 +1,6 @@
 #include <weft/runtime/detail/descriptor_wait.hpp>
 
+#include "fork_guard.hpp"
 #include "scheduler.hpp"
 #include "worker.hpp"
 
@@ -9,6 +10,7 @@
 namespace weft::detail {
 
 bool wait_descriptor(int descriptor, readiness what, time_point deadline) {
+  check_not_forked();
   if (current_fiber() == nullptr) throw no_runtime("weft: a descriptor can be waited for on a fiber only");
   waiter self{what == readiness::readable ? "readable descriptor" : "writable descriptor"};
   poller& loop = current_worker()->loop;

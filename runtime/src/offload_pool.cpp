@@ -1,5 +1,6 @@
 #include "offload_pool.hpp"
 
+#include "fork_guard.hpp"
 #include "scheduler.hpp"
 #include "signal_mask.hpp"
 #include "worker.hpp"
@@ -108,6 +109,7 @@ void offload_pool::serve(std::size_t index) noexcept {
     admit();
     lock.unlock();
     job.run();
+    expect_not_forked();
     {
       wait_list::section end{job.end};
       end.set_flags(wait_list::flag_a);
@@ -121,6 +123,7 @@ bool run_offloaded(offload_job& job, std::stop_source& stop) {
   worker* const w = current_worker();
   fiber_record const* const self = current_fiber();
   if (self == nullptr) {
+    check_not_forked();
     if (this_pool != nullptr) {
       job.run();
       return false;

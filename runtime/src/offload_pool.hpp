@@ -27,6 +27,15 @@ public:
   void submit(offload_job& job);
   /// Takes `job` out again.  @returns false if it has been started
   [[nodiscard]] bool withdraw(offload_job& job) noexcept;
+  /// Jobs that wait for a thread, and threads. Any thread.
+  struct load_figures {
+    std::size_t queued;
+    std::size_t threads;
+  };
+  [[nodiscard]] load_figures load() {
+    std::lock_guard const lock{mutex_};
+    return {queued_, threads_.size()};
+  }
   /// Whether the calling thread is one of the pool's.
   [[nodiscard]] bool is_mine() const noexcept;
 

@@ -1,8 +1,9 @@
 #pragma once
 /// @file
-/// Ready fibers in the order in which they became ready, without bound. Touched by one worker only.
+/// Ready fibers in the order in which they became ready, without bound. Touched by one worker only, but for its size.
 
 #include <weft/runtime/detail/fiber_record.hpp>
+#include <weft/runtime/detail/published.hpp>
 
 #include <cstddef>
 
@@ -14,7 +15,7 @@ public:
     fiber.next = nullptr;
     (tail_ != nullptr ? tail_->next : head_) = &fiber;
     tail_ = &fiber;
-    ++size_;
+    size_.add(1);
   }
 
   /// Takes out the one with `index` others before it.  @returns null if there are not so many
@@ -29,16 +30,17 @@ public:
     (before != nullptr ? before->next : head_) = at->next;
     if (tail_ == at) tail_ = before;
     at->next = nullptr;
-    --size_;
+    size_ = size_ - 1;
     return at;
   }
 
+  /// Any thread; to others a hint.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
 private:
   fiber_record* head_ = nullptr;
   fiber_record* tail_ = nullptr;
-  std::size_t size_ = 0;
+  published<std::size_t> size_{};
 };
 
 }  // namespace weft::detail

@@ -1,5 +1,7 @@
 #include "record_pool.hpp"
 
+#include "fork_guard.hpp"
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -62,6 +64,7 @@ void record_pool::free_large(chunk* c) noexcept {
 }
 
 void record_pool::give(std::size_t size_class, fiber_record* first, fiber_record* last) noexcept {
+  if (fork_watch::in_child()) return;  // a thread of the parent may hold the lock
   std::lock_guard const lock{mutex_};
   if (size_class >= classes) return free_large(chunk_of(first));
   last->next = free_[size_class];
@@ -88,6 +91,7 @@ void record_pool::give_one(void* record, std::size_t size_class) noexcept {
   auto* const r = static_cast<fiber_record*>(record);
   sanitizer_release(r);
   give(size_class, r, r);
+  if (fork_watch::in_child()) return;
   bool last = false;
   {
     std::lock_guard const lock{mutex_};

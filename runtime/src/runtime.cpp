@@ -1,7 +1,9 @@
 #include <weft/runtime/runtime.hpp>
 
+#include "affinity.hpp"
 #include "cpu_count.hpp"
 #include "fatal.hpp"
+#include "fork_guard.hpp"
 #include "scheduler.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -17,9 +19,20 @@ namespace {
 
 [[noreturn]] void bad_option(std::string const& what) { throw std::invalid_argument("weft::runtime_options: " + what); }
 
+void check_affinity(std::vector<int> const& cpus) {
+  auto const allowed = detail::current_cpus();
+  for (int const cpu : cpus) {
+    if (cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET(static_cast<unsigned>(cpu), &allowed)) continue;
+    bad_option("affinity names CPU " + std::to_string(cpu) + ", which this process may not use");
+  }
+}
+
 /// Puts in the defaults that depend on the machine, and refuses what cannot be.
 runtime_options checked(runtime_options o) {
   if (o.world != nullptr && o.order == scheduling::work_stealing) o.order = scheduling::fifo;
+  detail::unpinned const all_cpus;
+  check_affinity(o.affinity);
+  if (o.workers == 0 && !o.affinity.empty()) o.workers = o.order == scheduling::fifo ? 1 : o.affinity.size();
   if (o.workers == 0) {
     constexpr std::size_t most = detail::idle_set::most_workers;
     o.workers = o.order == scheduling::fifo || o.guest ? 1 : std::min(detail::cpu_count(), most);
@@ -62,6 +75,7 @@ admission::admission(scheduler& home) : home_(home) {
 admission::~admission() { home_.entrance.leave(); }
 
 void check_run_outside() {
+  check_not_forked();
   if (current_fiber() != nullptr) {
     throw error("weft::run: called inside a fiber; call the function itself, or weft::spawn it");
   }
@@ -73,6 +87,10 @@ runtime::runtime(runtime_options options) : options_(checked(std::move(options))
 
 runtime::~runtime() {
   if (scheduler_ == nullptr) return;
+  if (detail::fork_watch::in_child()) {
+    (void)scheduler_.release();  // its threads are the parent's
+    return;
+  }
   if (detail::worker const* const w = detail::current_worker(); w != nullptr && &w->home == scheduler_.get()) {
     detail::fatal("a runtime is destroyed on one of its own fibers, which would wait for itself");
   }
@@ -80,12 +98,14 @@ runtime::~runtime() {
 }
 
 void runtime::start() {
+  detail::check_not_forked();
   std::lock_guard const lock{mutex_};
   if (scheduler_ != nullptr) throw error("weft::runtime::start: the runtime '" + options_.name + "' is running");
   scheduler_ = std::make_unique<detail::scheduler>(options_);
 }
 
 bool runtime::stop(time_point deadline) {
+  detail::check_not_forked();
   if (scheduler_ == nullptr) return true;
   if (detail::worker const* const w = detail::current_worker(); w != nullptr && &w->home == scheduler_.get()) {
     throw error("weft::runtime::shutdown: called on one of the runtime's own fibers, which would wait for itself");
@@ -101,6 +121,7 @@ bool runtime::stop(time_point deadline) {
 }
 
 detail::admission runtime::admit() const {
+  detail::check_not_forked();
   std::lock_guard const lock{mutex_};
   if (scheduler_ == nullptr) throw runtime_stopped("weft: the runtime '" + options_.name + "' is not running");
   return detail::admission{*scheduler_};
@@ -109,6 +130,7 @@ detail::admission runtime::admit() const {
 std::size_t runtime::workers() const noexcept { return options_.workers; }
 
 std::size_t runtime::live_fibers() const noexcept {
+  detail::expect_not_forked();
   std::lock_guard const lock{mutex_};
   return scheduler_ != nullptr ? scheduler_->live_fibers() : 0;
 }

@@ -1,6 +1,8 @@
 #include "scheduler.hpp"
 
+#include "affinity.hpp"
 #include "fatal.hpp"
+#include "inspect.hpp"
 #include "signal_mask.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -8,7 +10,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <pthread.h>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -20,10 +24,19 @@ std::size_t most_stand_ins(runtime_options const& options) noexcept {
   constexpr std::size_t for_blocking = 64;
   return options.order == scheduling::work_stealing && !options.guest ? for_blocking + options.spare_workers : 0;
 }
+
+constexpr std::chrono::seconds report_interval{5};
+constexpr std::size_t most_reported = 100;
+
+cpu_set_t cpus_of_caller() noexcept {
+  unpinned const all;
+  return current_cpus();
+}
 }  // namespace
 
 scheduler::scheduler(runtime_options const& options_)
     : options(options_),
+      cpus(cpus_of_caller()),
       default_stack_class(stack_pool::class_of(options_.stack_size)),
       world(options_.world.get()),
       began(world != nullptr ? world->now() : clock::now()),
@@ -42,6 +55,7 @@ scheduler::scheduler(runtime_options const& options_)
       workers.add(std::make_unique<worker>(*this, static_cast<std::uint16_t>(i)));
     }
     for (auto const& w : workers) options.guest ? w->wait_for_turns() : start_thread(*w);
+    await_threads();
     watch.start();
   } catch (...) {
     entrance.dismiss();
@@ -61,6 +75,38 @@ void scheduler::start_thread(worker& w) {
   w.thread = std::thread([&w] { w.run_loop(); });
   auto const thread_name = options.name.substr(0, 11) + "/" + std::to_string(w.index);
   ::pthread_setname_np(w.thread.native_handle(), thread_name.substr(0, 15).c_str());
+}
+
+void scheduler::await_threads() {
+  if (!has_start_step() || options.guest) return;
+  std::unique_lock lock{start_mutex_};
+  has_begun_.wait(lock, [this] { return begun_ == options.workers; });
+  if (start_failure_) std::rethrow_exception(start_failure_);
+}
+
+bool scheduler::begin_thread(std::size_t worker) noexcept {
+  if (!has_start_step()) return true;
+  std::exception_ptr failure;
+  try {
+    if (!options.affinity.empty()) pin_to(options.affinity[worker % options.affinity.size()]);
+    if (options.on_worker_start) options.on_worker_start(worker);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  std::lock_guard const lock{start_mutex_};
+  ++begun_;
+  if (failure && !start_failure_) start_failure_ = failure;
+  has_begun_.notify_one();
+  return !failure;
+}
+
+void scheduler::end_thread(std::size_t worker) noexcept {
+  if (!options.on_worker_stop) return;
+  try {
+    options.on_worker_stop(worker);
+  } catch (...) {
+    records->report_unhandled(std::current_exception(), "on_worker_stop");
+  }
 }
 
 scheduler::~scheduler() {
@@ -84,6 +130,7 @@ void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
     w->enqueue(fiber, where);
     return;
   }
+  expect_not_forked();
   // From outside. Once the fiber is queued it may run and end, and with it the runtime: the destructor waits for us.
   entrance.enter_beside_fiber();
   bool const may_go_anywhere = options.order != scheduling::forced_migration ||
@@ -105,13 +152,27 @@ void scheduler::wake_picked() noexcept {
   if (index != idle_set::nobody) workers[index].loop.wake();
 }
 
+void scheduler::note_end_slowly() noexcept {
+  // A read-modify-write, see for_each_live(). acq_rel: pairs with those there.
+  expect_not_forked();  // the fiber that forked: there is nowhere to go on to
+  auto const ends = ends_.fetch_or(0, std::memory_order_acq_rel);
+  if ((ends & ends_announced) != 0) drained_.notify_all();
+  if ((ends & ends_wait) != 0) std::lock_guard const until_it_has_looked{walking_};
+}
+
 std::size_t scheduler::live_fibers() const noexcept { return static_cast<std::size_t>(entrance.live(all_counters())); }
 
 bool scheduler::drain(time_point deadline) {
   using namespace std::chrono_literals;
+  auto next_report = deadline == never ? deadline_after(report_interval) : deadline;
   while (!entrance.empty(all_counters())) {
-    records->for_each_live([](fiber_record& fiber) { cancel(fiber, cancel_reason::shutdown); });
-    if (deadline_after(0ns) >= deadline) return false;
+    for_each_live([](fiber_record& fiber) { cancel(fiber, cancel_reason::shutdown); });
+    auto const present = deadline_after(0ns);
+    if (present >= next_report) {
+      report_remaining();
+      if (deadline != never) return false;
+      next_report = add(present, report_interval);
+    }
     // A fiber parks and leaves the worker, a thread sleeps; short, for the last end is not always announced.
     if (current_fiber() != nullptr) {
       waiter self{"shutdown of another runtime", cancellation::ignored};
@@ -130,6 +191,21 @@ bool scheduler::drain(time_point deadline) {
     drained_.wait_for(lock, 1ms, [this] { return live_fibers() == 0; });
   }
   return true;
+}
+
+/// In memory first: the reader of stderr should not get one report in pieces, between the lines of others.
+void scheduler::report_remaining() noexcept {
+  try {
+    auto const remaining = all_tasks();
+    if (remaining.empty()) return;  // only callers from outside are still on their way out
+    std::ostringstream text;
+    text << "weft: the runtime '" << options.name << "' is shutting down and waits for these fibers:\n";
+    write_tasks(text, options.name, remaining, most_reported);
+    auto const report = std::move(text).str();
+    if (options.on_shutdown_report) return options.on_shutdown_report(report);
+    std::fwrite(report.data(), 1, report.size(), stderr);
+  } catch (...) {  // NOLINT: documented: what the handler throws is ignored
+  }
 }
 
 }  // namespace weft::detail

@@ -3,6 +3,7 @@
 /// A running runtime: its workers and what they share.
 
 #include "door.hpp"
+#include "fork_guard.hpp"
 #include "injection_queue.hpp"
 #include "monitor.hpp"
 #include "offload_pool.hpp"
@@ -13,21 +14,27 @@
 #include "worker.hpp"
 #include "worker_list.hpp"
 
+#include <weft/runtime/detail/atomics.hpp>
 #include <weft/runtime/detail/idle_set.hpp>
+#include <weft/runtime/inspect.hpp>
 #include <weft/runtime/options.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
+#include <sched.h>
+#include <vector>
 
 namespace weft::detail {
 
 class scheduler {
 public:
-  /// Starts the workers.  @throws std::system_error, std::bad_alloc; nothing is left behind
+  /// Starts the workers.
+  /// @throws std::system_error, std::bad_alloc, and what on_worker_start throws; nothing is left behind
   explicit scheduler(runtime_options const& options);
   scheduler(scheduler const&) = delete;
   /// All fibers must have ended.
@@ -41,8 +48,20 @@ public:
       wake_picked();
   }
   /// No more fibers from outside or inside.
-  void stop_admission() noexcept { entrance.close(); }
-  /// Cancels every live fiber, again and again, until none is left or `deadline` has passed.
+  void stop_admission() noexcept {
+    entrance.close();
+    ends_.fetch_or(ends_announced, std::memory_order_relaxed);  // drain() looks again every so often
+  }
+  /// A worker's thread begins, and ends.  @returns false if it must not run
+  [[nodiscard]] bool begin_thread(std::size_t worker) noexcept;
+  void end_thread(std::size_t worker) noexcept;
+  /// In a forked child: see worker::abandon().
+  void abandon() noexcept {
+    entrance.close();
+    ends_.fetch_or(ends_announced, std::memory_order_relaxed);
+  }
+  /// Cancels every live fiber, again and again, until none is left or `deadline` has passed; reports those that remain
+  /// then or, if it never does, every so often.
   /// @returns whether none is left
   bool drain(time_point deadline);
   [[nodiscard]] std::size_t live_fibers() const noexcept;
@@ -50,11 +69,38 @@ public:
   [[nodiscard]] std::uint32_t milliseconds(time_point t) const noexcept {
     return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(t - began).count());
   }
-  /// A fiber has ended. Any thread of a worker.
+  /// A fiber that counts as finished, and no longer as alive, is about to be given up by its worker. Returns when no
+  /// for_each_live() is looking at it.
   void note_end() noexcept {
-    if (entrance.closed()) [[unlikely]]
-      drained_.notify_all();
+    thread_barrier::light();  // pairs with the heavy one in for_each_live()
+    // acquire: pairs with the end of for_each_live(): what it read is read.
+    if (ends_.load(std::memory_order_acquire) != 0) [[unlikely]]
+      note_end_slowly();
   }
+
+  /// Calls `f` for each live fiber. None of those ends, and no record of those is freed, before this returns. Fibers
+  /// whose ends are under way, or that are just being spawned, may be missing.
+  ///
+  /// An end clears the record's `live` and then looks at `ends_`; this sets a bit there and then looks at `live`. The
+  /// first is hot and the second rare, so the second runs the barrier for both: either the end waits for `walking_`, or
+  /// the fiber is not looked at. Where the kernel has no such barrier, each end takes the slow path, in which both are
+  /// read-modify-writes of `ends_`: of two, one comes second.
+  template <class F>
+  void for_each_live(F&& f) {
+    std::lock_guard const lock{walking_};
+    ends_.fetch_or(ends_wait, std::memory_order_acq_rel);
+    thread_barrier::heavy();
+    struct undo {
+      std::atomic<unsigned>& ends;
+      // release: pairs with note_end(): our reads come before what the end does to the record.
+      ~undo() { ends.fetch_and(~ends_wait, std::memory_order_release); }
+    } const when_done{ends_};
+    records->for_each_live(f);
+  }
+
+  /// See weft::all_tasks().
+  [[nodiscard]] std::vector<task_info> all_tasks();
+  [[nodiscard]] runtime_stats stats();
 
   /// Of a guest: the calling thread is its worker for about `limit`.  @returns whether more is ready
   /// @throws error  on a fiber, and while another thread does the same
@@ -64,8 +110,10 @@ public:
   /// Starts the thread of a new worker.  @throws std::system_error
   void start_thread(worker& w);
 
+  fork_watch const forks;
   runtime_options const options;
   overflow_report const faults;
+  cpu_set_t const cpus;  ///< of the thread that made the runtime
   std::uint8_t const default_stack_class;
   environment* const world;  ///< null: the real one
   time_point const began;
@@ -86,6 +134,10 @@ public:
 
 private:
   void wake_picked() noexcept;
+  void report_remaining() noexcept;
+  void note_end_slowly() noexcept;
+  void await_threads();
+  [[nodiscard]] bool has_start_step() const noexcept { return options.on_worker_start || !options.affinity.empty(); }
 
   /// The fibers' counters of all workers, as `entrance` reads them.
   [[nodiscard]] auto all_counters() const noexcept {
@@ -94,6 +146,18 @@ private:
     };
   }
 
+
+  // What note_end() has to see to, away from what threads outside write. Bits:
+  static constexpr unsigned ends_announced = 1;  // stop_admission() sets it: drain() waits for ends
+  static constexpr unsigned ends_wait = 2;       // for_each_live() sets and clears it, under walking_
+  static constexpr unsigned ends_careful = 4;    // from the beginning, where there is no heavy barrier
+  alignas(cache_line) std::atomic<unsigned> ends_{thread_barrier::asymmetric() ? 0 : ends_careful};
+  std::mutex walking_;  // held by for_each_live(), and taken for a moment by each end meanwhile
+  // How far the workers' threads have come, where there is something to do before they run.
+  std::mutex start_mutex_;  // guards the next three
+  std::condition_variable has_begun_;
+  std::size_t begun_ = 0;
+  std::exception_ptr start_failure_;
   std::mutex drain_mutex_;
   std::condition_variable drained_;
   std::atomic<bool> driven_{false};  // a thread is in drive()

@@ -1,7 +1,9 @@
 #pragma once
 /// @file
 /// Signals and weft's threads: a thread inherits its creator's mask, so asynchronous signals are blocked while threads
-/// are made, and stay with the program's own threads.
+/// are made, and stay with the program's own threads. CPUs that a worker is pinned to are not passed on either.
+
+#include "affinity.hpp"
 
 #include <csignal>
 #include <pthread.h>
@@ -22,6 +24,7 @@ public:
 
 private:
   sigset_t before_;
+  unpinned cpus_;
 };
 
 }  // namespace weft::detail

@@ -5,7 +5,7 @@
 /// steals, polls and sleeps as the others do; otherwise it rests: it takes nothing from others, and only goes on with
 /// the fibers, timers and descriptors that it has.
 
-#include "published.hpp"
+#include <weft/runtime/detail/published.hpp>
 
 #include <cstddef>
 #include <mutex>
@@ -38,7 +38,7 @@ private:
   std::size_t const most_;
   mutable std::mutex mutex_;  // guards all below, and the adding of workers
   std::size_t needed_ = 0;
-  published<std::size_t> on_duty_ = 0;
+  published<std::size_t> on_duty_{};
   std::size_t made_ = 0;
   std::vector<worker*> resting_;  // the last to rest is the first to be called: it is warm
 };

@@ -1,5 +1,7 @@
 #include "aside_join.hpp"
 #include "fatal.hpp"
+#include "fork_guard.hpp"
+#include "no_suspend.hpp"
 #include "record_pool.hpp"
 #include "scheduler.hpp"
 #include "task_end.hpp"
@@ -134,12 +136,13 @@ void fail_task(fiber_record& record) noexcept {
   }
   (void)record.ticket.start();  // the edge from who spawned it
   record.type->run(record, &error);
-  end_task(record);
+  end_task(record, *record.home);
 }
 
 namespace {
 
 [[noreturn, gnu::noinline, gnu::cold]] void refuse_spawn(scheduler const* home) {
+  check_not_forked();
   if (home == nullptr) throw no_runtime("weft::spawn: not called on a fiber; use runtime::spawn, or weft::run");
   throw runtime_stopped("weft: the runtime '" + home->options.name + "' is shutting down and takes no new fibers");
 }
@@ -284,6 +287,11 @@ void aside_join::open() noexcept {
   // same time, and is not seen by it, must see both.
   self_.joins.store(&fiber_, std::memory_order_seq_cst);
   ::new (&waiter_) waiter("task", self_);
+  if (worker* const w = current_worker(); w != nullptr) {
+    under_identity const scheduler_code{w->identity};
+    self_.waits_since = w->home.milliseconds(w->last_now());
+  }
+  self_.waits_for.store("task", std::memory_order_relaxed);  // for snapshots
   ::new (&node_) wait_node(waiter_);
   {
     wait_list::section list{fiber_.end};
@@ -312,6 +320,8 @@ WEFT_UNINSTRUMENTED aside_join* take_aside(fiber_record& of) noexcept {
 }  // namespace
 
 void open_aside_join(fiber_record& fiber) noexcept {
+  if (fiber.home->options.debug) [[unlikely]]
+    refuse_suspension(fiber);  // see no_suspend.hpp
   // The joiner may itself be one for whom another has stepped aside, and so on. Each is read before the one below it is
   // opened, for then it may run.
   for (aside_join* join = take_aside(fiber); join != nullptr;) {
@@ -327,6 +337,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
   fiber_record* const self = on != nullptr ? on->current.get() : nullptr;
   if (self == &fiber) refuse_join("weft::task: a task waits for itself");
   if (deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0})) {
+    check_not_forked();
     if (mode == cancellation::heeded) check_cancelled();
     return false;  // it was only to look
   }
@@ -334,11 +345,14 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
     if (mode == cancellation::heeded && self->ticket.cancel_requested()) [[unlikely]]
       check_cancelled();
     aside_join aside{*self, fiber, mode};
-    if (worker::step_aside(on, *self, fiber, aside)) {
+    self->waits_for.store(aside_join::reason, std::memory_order_relaxed);  // for snapshots
+    bool const stepped = worker::step_aside(on, *self, fiber, aside);
+    if (!stepped && self->joiner_aside) open_aside_join(*self);  // which shows the link above us to join_chain
+    self->waits_for.store(nullptr, std::memory_order_relaxed);
+    if (stepped) {
       aside.finish();
       return true;
     }
-    if (self->joiner_aside) open_aside_join(*self);  // which shows the link above us to join_chain
   }
   if (on == nullptr && fiber.home->options.guest) fiber.home->drive_until_ended(fiber, deadline);
   waiter w{"task", mode};
@@ -359,6 +373,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 
 /// @returns false if the fiber cannot be waited for, and must be let go
 [[gnu::noinline]] bool end_and_join(fiber_record& fiber) noexcept {
+  if (fork_watch::in_child()) return false;  // it will never end here
   cancel(fiber, cancel_reason::handle_dropped);
   std::string_view const name = fiber.name != nullptr ? fiber.name : "";
   if (current_fiber() == &fiber) {

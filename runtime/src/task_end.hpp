@@ -4,6 +4,7 @@
 
 #include "end_protocol.hpp"
 #include "record_pool.hpp"
+#include "scheduler.hpp"
 
 #include <weft/runtime/detail/fiber_record.hpp>
 
@@ -26,8 +27,9 @@ inline void start_task(fiber_record& record) noexcept {
 
 /// On the fiber's stack, after its last step: tells who waits, and frees the record if no handle is left. From here on
 /// the record may be gone at any time.
-inline void end_task(fiber_record& record) noexcept {
+inline void end_task(fiber_record& record, scheduler& home) noexcept {
   record_pool::set_dead(record);
+  home.note_end();
   if (task_end::try_finish(record.end)) [[likely]]
     return;  // a handle is there, and nobody waits
   end_task_slowly(record);

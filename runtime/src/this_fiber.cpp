@@ -1,5 +1,6 @@
 #include <weft/runtime/this_fiber.hpp>
 
+#include "fork_guard.hpp"
 #include "scheduler.hpp"
 #include "worker.hpp"
 
@@ -18,9 +19,12 @@ namespace this_fiber {
 
 void yield() {
   detail::worker* const w = detail::current_worker();
-  if (w == nullptr) return std::this_thread::yield();
+  if (w == nullptr) {
+    detail::check_not_forked();
+    return std::this_thread::yield();
+  }
   detail::fiber_record* const self = w->current;
-  if (self == nullptr) return;  // between fibers there is nothing to give way to
+  if (self == nullptr) return detail::check_not_forked();  // between fibers there is nothing to give way to
   if (self->ticket.cancel_requested()) [[unlikely]]
     detail::check_cancelled();
   detail::worker::yield(w, *self);

@@ -1,3 +1,4 @@
+#include "fork_guard.hpp"
 #include "spin_lock.hpp"
 
 #include <weft/runtime/detail/atomics.hpp>
@@ -20,7 +21,9 @@ void thread_barrier::heavy() noexcept {
 
 void std_atomics::pause(unsigned turn) noexcept {
   constexpr unsigned spins = 64;
-  turn < spins ? cpu_relax() : std::this_thread::yield();
+  if (turn < spins) return cpu_relax();
+  expect_not_forked();        // who is waited for may be a thread of the parent
+  std::this_thread::yield();  // it has lost its CPU
 }
 
 }  // namespace weft::detail

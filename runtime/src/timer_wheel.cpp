@@ -22,6 +22,7 @@ void timer_wheel::arm(timer_node& node, time_point deadline) noexcept {
   node.deadline = deadline;
   node.wheel = this;
   link(node);
+  ++armed_;
   // relaxed, as in next() and refresh_next(): the lock orders the writers.
   if (deadline < next()) next_.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
 }
@@ -54,6 +55,7 @@ void timer_wheel::unlink(timer_node& node) noexcept {
   (node.prev != nullptr ? node.prev->next : list.head) = node.next;
   (node.next != nullptr ? node.next->prev : list.tail) = node.prev;
   node.linked = false;
+  --armed_;
   if (list.head == nullptr) {
     list.earliest = end_of_time;
     occupied_[node.slot / 64U] &= ~(1ULL << (node.slot % 64U));

@@ -56,6 +56,11 @@ public:
     // arms, never reads one that is later than a timer of its own; to others it is a hint.
     return time_point{std::chrono::nanoseconds{next_.load(std::memory_order_relaxed)}};
   }
+  /// Timers in the wheel. Any thread.
+  [[nodiscard]] std::size_t armed() noexcept {
+    std::lock_guard const lock{lock_};
+    return armed_;
+  }
   [[nodiscard]] bool due(time_point now) const noexcept { return next() <= now; }
 
 private:
@@ -84,6 +89,7 @@ private:
   // Not later than the earliest deadline. Written under the lock, by the owner or a neighbour; read without.
   std::atomic<std::int64_t> next_{never.time_since_epoch().count()};
   std::uint64_t now_tick_ = 0;
+  std::size_t armed_ = 0;
   std::array<std::uint64_t, std::size_t{levels} * slots / 64> occupied_{};  // a bit for each slot that is not empty
   std::array<slot_list, std::size_t{levels} * slots> lists_{};
 };

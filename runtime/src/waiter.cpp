@@ -1,6 +1,7 @@
 #include <weft/runtime/waiter.hpp>
 
 #include "fatal.hpp"
+#include "fork_guard.hpp"
 #include "scheduler.hpp"
 #include "worker.hpp"
 
@@ -71,11 +72,13 @@ time_point deadline_after(std::chrono::nanoseconds d) noexcept {
 waiter::waiter(char const* reason, cancellation mode) : ticket_(&thread_ticket_), fiber_(nullptr), reason_(reason) {
   detail::worker const* const w = detail::current_worker();
   if (w == nullptr) {
+    detail::check_not_forked();
     (void)ticket_->begin(false);
     return;
   }
   fiber_ = w->current;
   if (fiber_ == nullptr) {
+    detail::check_not_forked();
     detail::fatal("a wait on a worker outside of any fiber (in an on_done callback?): there is nothing to park");
   }
   ticket_ = &fiber_->ticket;

@@ -5,6 +5,7 @@
 #include "exceptions.hpp"
 #include "fatal.hpp"
 #include "floating_point.hpp"
+#include "fork_guard.hpp"
 #include "scheduler.hpp"
 #include "task_end.hpp"
 
@@ -64,11 +65,18 @@ worker::worker(scheduler& home_, std::uint16_t index_)
       migrates_(home_.options.order == scheduling::forced_migration),
       in_order_(home_.options.order == scheduling::fifo),
       steals_(home_.options.order == scheduling::work_stealing),
+      asides_(steals_ && !home_.options.debug),
       random_(0x9E3779B9U * (index_ + 1U)),
       seen_progress_(home_.workers.capacity(), 0),
       stands_in_(index_ >= home_.options.workers) {
   now_ = home.world != nullptr ? home.world->now() : clock::now();
   if (migrates_) ticks_ = 1;
+}
+
+void worker::abandon() noexcept {
+  current = nullptr;
+  steals_ = in_order_ = false;
+  home.abandon();
 }
 
 /// What runs next here, or null. The slot goes first; then the ring, in order; then what others put aside for us.
@@ -79,7 +87,7 @@ fiber_record* worker::pick_next() noexcept {
   if ((ticks_ & glance_mask) == 0) [[unlikely]] {
     if (ticks_ == 0 || coarse_now() - last_tick_ > longest_without_tick) {
       fiber_record* const fiber = tick();
-      leaving_ = now_ >= leave_at_;
+      leaving_ = last_now() >= leave_at_;
       if (fiber != nullptr && !leaving_) return fiber;
       if (fiber != nullptr) push(*fiber);
     }
@@ -225,7 +233,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   w->current = nullptr;
   door::add_one(w->finished);
   joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
-  end_task(fiber);  // the record may be gone
+  end_task(fiber, w->home);  // the record may be gone
   if constexpr (sanitized) {
     sanitizer_release(own);
     sanitizer_release(&w->home);
@@ -276,7 +284,6 @@ WEFT_UNINSTRUMENTED void worker::stack_main(transfer t) {
     for (;;) {
       fiber_record* joiner = nullptr;
       w = run_fiber(w, *next, joiner);
-      w->home.note_end();
       next = w->after_end(joiner);
       if (next == nullptr || next->place != nullptr || next->stack_class != own->size_class) break;
       next->place = own;
@@ -366,7 +373,7 @@ WEFT_UNINSTRUMENTED bool worker::step_aside(worker* w, fiber_record& self, fiber
                                             aside_join& join) noexcept {
   sanitizer_release(&child);
   w->identity.enter_on_fiber_stack();
-  bool const ours = w->steals_ && w->ring_.retake(&child);
+  bool const ours = w->asides_ && w->ring_.retake(&child);
   if (ours) {
     child.aside = &join;
     child.joiner_aside = true;
@@ -460,6 +467,7 @@ void worker::enqueue(fiber_record& fiber, placement where) noexcept {
     return;
   }
   if (in_order_) return ordered_.push(fiber);
+  expect_not_forked();  // see abandon()
   auto const target = fiber.pinned || fiber.last_worker == fiber_record::no_worker
                           ? fiber.last_worker
                           : static_cast<std::uint16_t>((fiber.last_worker + 1U) % home.options.workers);
@@ -474,8 +482,8 @@ fiber_record* worker::pick_in_order() noexcept {
   while (fiber_record* const fiber = home.injected.pop(1)) ordered_.push(*fiber);
   now();
   expire_timers(timers);
-  if (loop.watches_any()) loop.poll();
-  leaving_ = now_ >= leave_at_;
+  poll();
+  leaving_ = last_now() >= leave_at_;
   if (leaving_) return nullptr;
   auto const ready = ordered_.size();
   if (ready < 2 || home.world == nullptr) return ordered_.take(0);
@@ -488,7 +496,7 @@ fiber_record* worker::tick() noexcept {
   last_tick_ = coarse_now();
   now();
   expire_timers(timers);
-  if (loop.watches_any()) loop.poll();
+  poll();
   // Both may never run dry: they take turns with each other, and with the ring.
   mail_first_ = !mail_first_;
   if (mail_first_ || !migrates_) {
@@ -517,6 +525,13 @@ fiber_record* worker::take_injected() noexcept {
   }
   if (!home.injected.empty()) home.wake_one();
   return first;
+}
+
+/// Runs what is ready in the loop, if anything may be.
+void worker::poll() noexcept {
+  if (!loop.watches_any()) return;
+  loop.poll();
+  polls.add(1);
 }
 
 time_point worker::now() noexcept {

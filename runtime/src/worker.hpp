@@ -6,7 +6,6 @@
 #include "injection_queue.hpp"
 #include "ordered_queue.hpp"
 #include "poller.hpp"
-#include "published.hpp"
 #include "record_pool.hpp"
 #include "sanitizers.hpp"
 #include "stack_pool.hpp"
@@ -14,6 +13,7 @@
 #include "timer_wheel.hpp"
 
 #include <weft/runtime/detail/fiber_record.hpp>
+#include <weft/runtime/detail/published.hpp>
 #include <weft/runtime/detail/ring.hpp>
 #include <weft/runtime/options.hpp>
 
@@ -61,7 +61,7 @@ public:
   /// The present, read anew.
   time_point now() noexcept;
   /// The last reading: no older than the last 64 switches.
-  [[nodiscard]] time_point last_now() const noexcept { return now_; }
+  [[nodiscard]] time_point last_now() const noexcept { return now_; }  // any thread
 
   /// Changes with each fiber that is taken up. A hint for other threads.
   [[nodiscard]] std::uint32_t turns() const noexcept { return ticks_; }
@@ -77,8 +77,12 @@ public:
   void bind_thread() noexcept;
   static void unbind_thread() noexcept;
 
-  published<fiber_record*> current = nullptr;  ///< the fiber that runs, or null in the worker's own context
-  published<fiber_record*> away = nullptr;     ///< the fiber that is in blocking() here
+  /// In a forked child, on the worker's thread: from here on there is no fiber and no place to queue one, so that what
+  /// the forking fiber calls comes to look at fork_watch.
+  void abandon() noexcept;
+
+  published<fiber_record*> current{};  ///< the fiber that runs, or null in the worker's own context
+  published<fiber_record*> away{};     ///< the fiber that is in blocking() here
   scheduler& home;
   std::uint16_t const index;
   sanitizer_thread identity{};
@@ -88,6 +92,8 @@ public:
   // Fibers that began and ended here: written by this worker, read by all (see door).
   door::count spawned{0};
   door::count finished{0};
+  published<std::uint64_t> steals{};  ///< that found something
+  published<std::uint64_t> polls{};   ///< runs of a loop, its own or a neighbour's
 
   // --- for all workers ---
   timer_wheel timers;
@@ -120,6 +126,7 @@ private:
   fiber_record* take_injected() noexcept;
   fiber_record* take_mail() noexcept;
   bool expire_timers(timer_wheel& of) noexcept;
+  void poll() noexcept;
   void push(fiber_record& fiber) noexcept;
   bool goes_first(fiber_record& joiner) noexcept;
   void enqueue_promptly(fiber_record& fiber) noexcept;
@@ -151,20 +158,21 @@ private:
   stack* left_stack_ = nullptr;
   after then_ = after::nothing;
 
-  published<std::uint32_t> ticks_ = ticks_between_looks;  // until the next look; stays 1 where fibers must migrate
+  published<std::uint32_t> ticks_{ticks_between_looks};  // until the next look; stays 1 where fibers must migrate
   std::uint64_t last_tick_ = 0;                           // on the coarse clock
   std::uint64_t last_turn_ = 0;                           // when others had a turn before a joiner, on the coarse clock
   bool mail_first_ = false;
   bool const migrates_;                    // scheduling::forced_migration
-  bool const in_order_;                    // scheduling::fifo
-  bool const steals_;                      // scheduling::work_stealing
+  bool in_order_;                          // scheduling::fifo; changed by abandon() alone, as is the next
+  bool steals_;                            // scheduling::work_stealing
+  bool const asides_;                      // joiners may step aside
   unsigned slot_turns_ = 0;                // how often in a row the slot went first
   exception_state* exceptions_ = nullptr;  // this thread's
   void* own_context_ = nullptr;            // the loop's, while a fiber runs
   fiber_record* unplaced_ = nullptr;       // a new fiber for which no stack could be had
   stack_bounds own_stack_{};
   void* own_fake_stack_ = nullptr;
-  time_point now_{};
+  published<time_point> now_{};
   std::uint32_t random_;
   bool searching_ = false;
   bool about_to_run_ = false;    // just woken, and what is queued meanwhile is run next: one fiber needs no help

@@ -46,6 +46,7 @@ void worker::run_loop() noexcept {
   home.watch.admit();
   bind_thread();
   if constexpr (sanitized) own_stack_ = thread_stack();
+  if (!home.begin_thread(index) && !stands_in_) return;
   while (!home.entrance.dismissed()) {
     fiber_record* next = pick_next();
     if (next == nullptr) next = search();
@@ -58,6 +59,7 @@ void worker::run_loop() noexcept {
     dispatch(*next);
     if (unplaced_ != nullptr) fail_unplaced();
   }
+  home.end_thread(index);
 }
 
 /// No stack could be had for a new fiber.
@@ -66,12 +68,11 @@ void worker::fail_unplaced() noexcept {
   fiber.last_worker = index;
   fiber_record* const joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
   door::add_one(finished);
-  fail_task(fiber);
+  fail_task(fiber);  // which tells home of the end
   if (joiner != nullptr) {
     if (joiner->joiner_aside) open_aside_join(*joiner);
     enqueue(*joiner, placement::next);
   }
-  home.note_end();
 }
 
 fiber_record* worker::search() noexcept {
@@ -130,13 +131,19 @@ fiber_record* worker::steal_from(worker& victim, bool also_slot) noexcept {
   if (first != nullptr) {
     stolen_ = half;
     stolen_at_ = coarse_now();
+    steals.add(1);
     return first;
   }
   if (!also_slot) return nullptr;
-  if (fiber_record* const fiber = victim.returning.pop(1)) return fiber;
+  if (fiber_record* const fiber = victim.returning.pop(1)) {
+    steals.add(1);
+    return fiber;
+  }
   // relaxed: a look; the exchange decides. acquire: pairs with the victim's enqueue().
   if (victim.slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;
-  return victim.slot_.exchange(nullptr, std::memory_order_acquire);
+  fiber_record* const fiber = victim.slot_.exchange(nullptr, std::memory_order_acquire);
+  if (fiber != nullptr) steals.add(1);
+  return fiber;
 }
 
 /// For workers that are busy with one long-running fiber: does what they would do between two fibers.
@@ -146,7 +153,10 @@ fiber_record* worker::look_after_neighbours() noexcept {
     worker& w = *neighbour;
     if (&w == this) continue;
     expire_timers(w.timers);
-    if (w.loop.watches_any()) w.loop.try_poll();
+    if (w.loop.watches_any()) {
+      w.loop.try_poll();
+      polls.add(1);
+    }
     auto const progress = w.ring_.progress();
     auto const seen = std::exchange(seen_progress_[w.index], progress);
     if (progress == seen && (progress & 1U) != 0 && thread_barrier::asymmetric()) {
@@ -213,6 +223,7 @@ fiber_record* worker::sleep() noexcept {
     deadline = std::min(deadline, now() + (standing_in > 0 ? short_watch_interval : watch_interval));
   }
   about_to_run_ = true;
+  polls.add(1);
   loop.sleep(with_slack(deadline));
   asleep.store(false, std::memory_order_relaxed);
   thread_barrier::light();  // pairs with the heavy one in monitor::rest()

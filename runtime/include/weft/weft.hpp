@@ -5,6 +5,8 @@
 #include <weft/runtime/blocking.hpp>
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/error.hpp>
+#include <weft/runtime/inspect.hpp>
+#include <weft/runtime/no_suspend.hpp>
 #include <weft/runtime/offload.hpp>
 #include <weft/runtime/runtime.hpp>
 #include <weft/runtime/spawn.hpp>

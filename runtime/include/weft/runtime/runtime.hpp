@@ -2,6 +2,8 @@
 /// @file
 /// `runtime`: the workers, and the fibers that run on them.
 
+#include <weft/runtime/detail/sigint.hpp>
+#include <weft/runtime/inspect.hpp>
 #include <weft/runtime/options.hpp>
 #include <weft/runtime/spawn.hpp>
 
@@ -33,7 +35,7 @@ private:
 }  // namespace detail
 
 /// Runs fibers on OS threads of its own. An ordinary object: several may live at once, and each may be stopped and
-/// started again.
+/// started again. In a child process made by fork while a runtime runs, all of weft fails: it may exec or exit.
 /// @par Thread safety
 /// All members may be called from any thread or fiber at once, except start(), shutdown() and destruction, which one
 /// party does at a time.
@@ -42,10 +44,12 @@ public:
   /// Starts the workers.
   /// @throws std::invalid_argument  for options out of range, saying which
   /// @throws std::system_error  if a thread or an event loop cannot be had; nothing is left behind
+  /// @throws what `on_worker_start` throws; nothing is left behind
   explicit runtime(runtime_options options = {});
   runtime(runtime const&) = delete;
   runtime& operator=(runtime const&) = delete;
-  /// shutdown() without limit. Aborts when called on one of the runtime's own fibers, which would wait for itself.
+  /// shutdown() without limit, with a report every five seconds of the fibers that it waits for. Aborts when called on
+  /// one of the runtime's own fibers, which would wait for itself.
   ~runtime();
 
   /// Starts the workers again after shutdown().
@@ -54,12 +58,13 @@ public:
 
   /// Stops admission, cancels all fibers with reason shutdown, waits until they have ended or `limit` has passed, and
   /// stops the workers. From a fiber of another runtime only that fiber waits.
-  /// @returns false if fibers remain at the limit: the workers then go on, and the call may be repeated.
+  /// @returns false if fibers remain at the limit: `on_shutdown_report` is told which, the workers go on, and the call
+  /// may be repeated.
   template <class Rep, class Period>
   [[nodiscard]] bool shutdown(std::chrono::duration<Rep, Period> limit) {
     return stop(detail::deadline_after(detail::to_nanoseconds(limit)));
   }
-  /// The same without limit.
+  /// The same without limit; `on_shutdown_report` is told every five seconds which fibers remain.
   void shutdown() { (void)stop(never); }
 
   /// Runs `f()` as a fiber and waits for it; only the caller waits, be it fiber or thread.
@@ -102,6 +107,12 @@ public:
   [[nodiscard]] std::size_t workers() const noexcept;
   /// Fibers that have been spawned and have not ended. A snapshot.
   [[nodiscard]] std::size_t live_fibers() const noexcept;
+  /// weft::all_tasks() of this runtime, from anywhere; none when it is stopped. Spawning from outside waits meanwhile.
+  [[nodiscard]] std::vector<task_info> all_tasks() const;
+  /// weft::dump() of this runtime, from anywhere.
+  void dump(std::ostream& to) const;
+  /// What it has done since it was started, and what is there now.
+  [[nodiscard]] runtime_stats stats() const;
 
 private:
   detail::admission admit() const;
@@ -118,14 +129,17 @@ void check_run_outside();
 }  // namespace detail
 
 /// Makes a runtime, runs `f()` in it as a fiber, cancels and joins what `f` left behind, and returns or throws what `f`
-/// did. The calling thread sleeps meanwhile.
+/// did. The calling thread sleeps meanwhile. The first SIGINT cancels `f` (see `runtime_options::handle_sigint`).
 /// @throws error  inside a fiber: call `f` itself there, or spawn it
 template <class F>
   requires spawnable<F>
 detail::spawn_result<F> run(F&& f, runtime_options options = {}) {
   detail::check_run_outside();
+  detail::sigint_scope signals{options.handle_sigint};  // until what `f` left behind has ended, too
   runtime rt{std::move(options)};
-  return rt.run(std::forward<F>(f));
+  auto task = rt.spawn(std::forward<F>(f));
+  signals.wait_for(task);
+  return task.get();
 }
 
 }  // namespace weft

@@ -5,10 +5,11 @@
 ///
 /// Who may touch what: the worker that runs the fiber, or is about to, everything; the fiber itself what its calls
 /// need; all others `ticket` and `end`, which are atomic, and what was set before the fiber was queued and never
-/// changes. Two parties own a record: the fiber until it sets `ended`, and the handle until it sets `detached`; the
-/// second of them frees it.
+/// changes; a snapshot of live fibers (inspect.hpp) also what is `published`, and `waits_for`. Two parties own a
+/// record: the fiber until it sets `ended`, and the handle until it sets `detached`; the second of them frees it.
 
 #include <weft/runtime/config.hpp>
+#include <weft/runtime/detail/published.hpp>
 #include <weft/runtime/detail/wait_list.hpp>
 #include <weft/runtime/detail/wait_ticket.hpp>
 
@@ -49,10 +50,11 @@ struct alignas(cache_line) fiber_record {
   void* context = nullptr;       ///< saved registers; null until the first step
   exception_state exceptions{};  ///< while it does not run
   wait_ticket ticket{};
-  std::uint16_t last_worker = no_worker;  ///< the one it ran on last
-  bool pinned = false;                    ///< stays on last_worker
-  bool joiner_aside = false;              ///< its joiner stepped aside for it, and goes on when it ends or waits
-  stack* place = nullptr;                 ///< its stack, while it has one
+  published<std::uint16_t> last_worker{no_worker};  ///< the one it ran on last; written by the one that runs it
+  bool pinned = false;                              ///< stays on last_worker
+  bool joiner_aside = false;  ///< its joiner stepped aside for it, and goes on when it ends or waits;
+                              ///< in debug mode: it is in a no_suspend_scope, see no_suspend.hpp
+  stack* place = nullptr;     ///< its stack, while it has one
   union {
     fiber_record* next = nullptr;  ///< in the injection queue, in a mailbox, in the pool
     aside_join* aside;             ///< while it runs, with joiner_aside
@@ -61,13 +63,13 @@ struct alignas(cache_line) fiber_record {
   record_type const* type = nullptr;
 
   scheduler* home = nullptr;
-  std::atomic<fiber_record*> joins{nullptr};  ///< the fiber whose end it is parked for
-  std::atomic<char const*> waits_for{nullptr};
+  std::atomic<fiber_record*> joins{nullptr};    ///< the fiber whose end it is parked for
+  std::atomic<char const*> waits_for{nullptr};  ///< a literal; written by the fiber, read by snapshots
   std::uint64_t id = 0;
   std::uint64_t parent = 0;
-  char const* name = nullptr;     ///< owned, from new[]; null: none
-  std::exception_ptr error;       ///< with which it ended; written before `end` says so, then the handle's
-  std::uint32_t waits_since = 0;  ///< ms on the runtime's clock, as the worker last read it
+  char const* name = nullptr;              ///< owned, from new[]; null: none
+  std::exception_ptr error;                ///< with which it ended; written before `end` says so, then the handle's
+  published<std::uint32_t> waits_since{};  ///< ms on the runtime's clock, as the worker last read it
   std::uint8_t stack_class = 0;
   std::uint8_t size_class = 0;  ///< of the record itself, see record_pool
   bool has_value : 1 = false;   ///< as `error`

@@ -75,6 +75,11 @@ public:
   /// True once the winner has woken the party.  acquire: pairs with wake() and notify().
   [[nodiscard]] bool woken() const noexcept { return (word_.load(acquire) & woken_bit) != 0; }
 
+  /// Whether the party is parked in a wait that nobody has ended.  relaxed: for snapshots, a hint.
+  [[nodiscard]] bool parked() const noexcept {
+    return (word_.load(relaxed) & (open_bit | parked_bit | woken_bit)) == (open_bit | parked_bit);
+  }
+
   /// How the last wait ended.  acquire: pairs with wake() and notify().
   [[nodiscard]] wake_cause cause() const noexcept {
     return static_cast<wake_cause>((word_.load(acquire) >> cause_shift) & 3U);

@@ -1,0 +1,70 @@
+#pragma once
+/// @file
+/// What the fibers of a runtime are doing, and how much it has done: snapshots for people and for metrics.
+///
+/// A snapshot of the fibers takes a lock for as long as it looks at them, a fraction of a microsecond for each. Fibers
+/// go on running meanwhile, but none can end. Each is described as it was at one moment, but not all at the same.
+
+#include <weft/runtime/this_fiber.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weft {
+
+/// What a fiber is doing.
+enum class task_state : unsigned char {
+  unstarted,  ///< queued for its first step: it has no stack yet
+  queued,     ///< ready, and waiting for a worker
+  running,
+  parked,  ///< waiting for something, see `task_info::waits_for`
+};
+
+/// The state as a word.
+[[nodiscard]] char const* to_string(task_state state) noexcept;
+
+/// One fiber, as it was when looked at.
+struct task_info {
+  fiber_id id{};
+  fiber_id parent{};  ///< the fiber that spawned it; none if a thread did
+  std::string name{};
+  task_state state = task_state::unstarted;
+  std::string_view waits_for{};         ///< of a parked one: the reason that its `waiter` was given
+  std::chrono::milliseconds waiting{};  ///< of a parked one: for how long. Up to 64 switches of its worker too long; 0
+                                        ///< for a joiner whose worker runs the joined task in its place
+  int worker = -1;                      ///< the one that it runs on, or ran on last; -1: none yet
+  std::size_t stack_size = 0;           ///< bytes reserved, once it has started
+};
+
+/// Counts since the runtime was started, and what is there now. Each is exact, but not all of the same moment.
+struct runtime_stats {
+  std::uint64_t spawned = 0;
+  std::uint64_t finished = 0;
+  std::size_t live = 0;  ///< spawned and not finished
+  std::size_t workers = 0;
+  std::size_t parked_workers = 0;
+  std::uint64_t steals = 0;          ///< times that a worker took fibers from another
+  std::uint64_t polls = 0;           ///< runs of an event loop, with or without sleeping
+  std::size_t injected = 0;          ///< fibers in the queue for all workers: from outside, and overflow
+  std::vector<std::size_t> ready{};  ///< for each worker, fibers in its own queue; up to 16 that it will run next less
+  std::size_t timers = 0;            ///< armed
+  std::size_t offload_queued = 0;
+  std::size_t offload_threads = 0;
+  std::size_t stacks = 0;  ///< made so far, in use or not
+};
+
+/// Every fiber of the caller's runtime that has not ended, sorted by id. Not a cancellation point.
+/// @throws no_runtime  outside of a fiber; use `runtime::all_tasks` there
+/// @throws std::bad_alloc
+[[nodiscard]] std::vector<task_info> all_tasks();
+
+/// Writes a line for each fiber of the caller's runtime, sorted by id, and a line that sums up.
+/// @throws no_runtime  outside of a fiber; use `runtime::dump` there
+void dump(std::ostream& to);
+
+}  // namespace weft

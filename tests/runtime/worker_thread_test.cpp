@@ -1,0 +1,165 @@
+/// @file
+/// What a program may do with the workers' threads: hooks at their beginning and end, and the CPUs that they use.
+
+#include <weft/runtime/runtime.hpp>
+
+#include "support/catch.hpp"
+#include "support/run_on.hpp"
+#include "support/verify.hpp"
+
+#include <weft/runtime/error.hpp>
+#include <weft/runtime/offload.hpp>
+#include <weft/runtime/this_fiber.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <sched.h>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace weft::test;
+
+namespace {
+
+std::vector<int> cpus_of_thread() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  ::sched_getaffinity(0, sizeof set, &set);
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<unsigned>(cpu), &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+std::size_t threads_of_process() {
+  auto const all = std::filesystem::directory_iterator("/proc/self/task");
+  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
+}
+
+struct hook_log {
+  std::mutex mutex;
+  std::map<std::size_t, std::thread::id> started;
+  std::map<std::size_t, std::thread::id> stopped;
+};
+
+weft::runtime_options hooked(hook_log& log, weft::runtime_options options) {
+  options.on_worker_start = [&log](std::size_t worker) {
+    verify(weft::this_fiber::get_id() == weft::fiber_id{});
+    std::lock_guard const lock{log.mutex};
+    log.started[worker] = std::this_thread::get_id();
+  };
+  options.on_worker_stop = [&log](std::size_t worker) {
+    std::lock_guard const lock{log.mutex};
+    log.stopped[worker] = std::this_thread::get_id();
+  };
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("on_worker_start and on_worker_stop are called once on each worker's thread", "[runtime]") {
+  auto const workers = some_workers();
+  hook_log log;
+  weft::runtime rt{hooked(log, on(workers))};
+  CHECK(log.started.size() == rt.workers());  // the constructor has waited for all
+  CHECK(log.stopped.empty());
+  rt.run([&] {
+    for (int i = 0; i < 20; ++i) {
+      auto const worker = static_cast<std::size_t>(weft::this_fiber::worker());
+      verify(log.started.at(worker) == std::this_thread::get_id());
+      weft::yield();
+    }
+  });
+  rt.shutdown();
+  CHECK(log.started == log.stopped);
+  log.started.clear();
+  rt.start();
+  CHECK(log.started.size() == rt.workers());
+}
+
+TEST_CASE("what on_worker_start throws leaves the constructor, and nothing is left behind", "[runtime][bad-input]") {
+  (void)weft::run([] { return 0; });
+  auto const threads = threads_of_process();
+  for (std::size_t bad = 0; bad < 3; ++bad) {
+    std::atomic<int> started{0};
+    std::atomic<int> stopped{0};
+    weft::runtime_options options{.workers = 3};
+    options.on_worker_start = [&](std::size_t worker) {
+      if (worker == bad) throw std::out_of_range("worker " + std::to_string(worker));
+      ++started;
+    };
+    options.on_worker_stop = [&](std::size_t) { ++stopped; };
+    std::string what;
+    try {
+      weft::runtime const rt{options};
+    } catch (std::out_of_range const& e) {
+      what = e.what();
+    }
+    CHECK(what == "worker " + std::to_string(bad));
+    CHECK(started.load() == 2);
+    CHECK(stopped.load() == 2);  // of those that had begun
+    CHECK(threads_of_process() == threads);
+  }
+}
+
+TEST_CASE("what on_worker_stop throws is reported", "[runtime][bad-input]") {
+  unhandled_log log;
+  {
+    weft::runtime const rt{{.workers = 2, .on_unhandled_exception = log.handler(), .on_worker_stop = [](std::size_t) {
+                              throw std::runtime_error("at the end");
+                            }}};
+  }
+  CHECK(log.lines() == std::vector<std::string>(2, "on_worker_stop: at the end"));
+}
+
+TEST_CASE("workers are pinned to the CPUs named, and no other thread is", "[runtime]") {
+  auto const allowed = cpus_of_thread();
+  std::vector<int> const named{allowed.front(), allowed.back(), allowed.front()};
+  hook_log log;
+  std::map<std::size_t, std::vector<int>> at_start;
+  auto options = hooked(log, {.workers = 4, .offload_threads = 2, .affinity = named});
+  auto const note = options.on_worker_start;
+  options.on_worker_start = [&](std::size_t worker) {
+    note(worker);
+    std::lock_guard const lock{log.mutex};
+    at_start[worker] = cpus_of_thread();
+  };
+  weft::runtime rt{options};
+  for (std::size_t w = 0; w < 4; ++w) CHECK(at_start[w] == std::vector<int>{named[w % named.size()]});
+  CHECK(cpus_of_thread() == allowed);
+  rt.run([&] {
+    auto const worker = static_cast<std::size_t>(weft::this_fiber::worker());
+    verify(cpus_of_thread() == std::vector<int>{named[worker % named.size()]});
+    // Pool threads are made by workers, and so are those of a runtime within: they must not inherit the pin.
+    weft::offload([&] { verify(cpus_of_thread() == allowed); });
+    weft::runtime inner{{.workers = 1}};
+    inner.run([&] { verify(cpus_of_thread() == allowed); });
+    weft::runtime const every{{}};
+    verify(every.workers() >= 1);
+    auto const after = static_cast<std::size_t>(weft::this_fiber::worker());
+    verify(cpus_of_thread() == std::vector<int>{named[after % named.size()]});
+  });
+  CHECK(weft::runtime{{.affinity = named}}.workers() == named.size());
+}
+
+TEST_CASE("a CPU that cannot be had is refused by its number", "[runtime][bad-input]") {
+  for (int const bad : {-1, 100'000, 1023}) {
+    auto const allowed = cpus_of_thread();
+    if (std::find(allowed.begin(), allowed.end(), bad) != allowed.end()) continue;
+    std::string what;
+    try {
+      weft::runtime const rt{{.workers = 1, .affinity = {allowed.front(), bad}}};
+    } catch (std::invalid_argument const& e) {
+      what = e.what();
+    }
+    CHECK(what.find("affinity") != std::string::npos);
+    CHECK(what.find(std::to_string(bad)) != std::string::npos);
+  }
+}
