@@ -10,5 +10,6 @@
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/task.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timer.hpp>
 #include <weft/runtime/waiter.hpp>
 #include <weft/sync/event.hpp>

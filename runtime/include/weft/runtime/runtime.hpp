@@ -85,6 +85,17 @@ public:
     return detail::spawn_in(entry.home(), &options, std::forward<F>(f), std::forward<Args>(args)...);
   }
 
+  /// Runs `f(args...)` as a fiber of this runtime, from anywhere, and keeps no handle. What it returns is dropped; what
+  /// it throws goes to `on_unhandled_exception`. Does not wait.
+  /// @throws as spawn(); runtime_stopped  when the runtime is not running
+  template <class F, class... Args>
+    requires spawnable<F, Args...>
+  void post(F&& f, Args&&... args) {
+    spawn_options options;
+    options.detached = true;
+    (void)spawn(options, std::forward<F>(f), std::forward<Args>(args)...);
+  }
+
   /// How many workers there are, running or not.
   [[nodiscard]] std::size_t workers() const noexcept;
   /// Fibers that have been spawned and have not ended. A snapshot.
