@@ -389,8 +389,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 }
 
 /// @returns false if the fiber cannot be waited for, and must be let go
-[[gnu::noinline]] bool end_and_join(fiber_record& fiber) noexcept {
-  cancel(fiber, cancel_reason::handle_dropped);
+[[gnu::noinline]] bool join_shielded(fiber_record& fiber) noexcept {
   std::string_view const name = fiber.name != nullptr ? fiber.name : "";
   if (current_fiber() == &fiber) {
     record_pool::of(&fiber)->report_unhandled(
@@ -409,7 +408,16 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 }  // namespace
 
 void cancel_and_join(fiber_record& fiber) noexcept {
-  if ((fiber.end.flags() & fiber_record::ended) == 0 && !end_and_join(fiber)) [[unlikely]]
+  if ((fiber.end.flags() & fiber_record::ended) == 0) {
+    cancel(fiber, cancel_reason::handle_dropped);
+    if (!join_shielded(fiber)) [[unlikely]]
+      return release_handle(fiber);
+  }
+  free_record(fiber);
+}
+
+void join_and_release(fiber_record& fiber) noexcept {
+  if ((fiber.end.flags() & fiber_record::ended) == 0 && !join_shielded(fiber)) [[unlikely]]
     return release_handle(fiber);
   free_record(fiber);
 }
