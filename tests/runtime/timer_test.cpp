@@ -255,11 +255,11 @@ TEST_CASE("what a call of every throws is reported, and the calls go on", "[time
   run_with(weft::testing::in_virtual_time(with_handler(log)), [policy] {
     weft::spawn_options options;
     options.name = "ticker";
-    int n = 0;
+    std::atomic<int> calls{0};
     auto t = weft::every(
         options, 1s,
-        [&n] {
-          ++n;
+        [&calls] {
+          int const n = ++calls;
           if (n == 2) {  // somebody else's cancellation is a failure like any other
             auto child = weft::spawn([] { weft::sleep_for(1h); });
             child.cancel();
@@ -269,7 +269,7 @@ TEST_CASE("what a call of every throws is reported, and the calls go on", "[time
         },
         policy);
     weft::sleep_for(5500ms);
-    verify(n == 5);
+    verify(calls == 5);
   });
   CHECK(log.lines() == std::vector<std::string>{"ticker: call 1", "ticker: not a std::exception", "ticker: call 3"});
 }
