@@ -213,6 +213,8 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
     sanitizer_acquire(own);  // from whoever was on this stack before
   }
   start_task(fiber);
+  if (own->locals != nullptr) [[unlikely]]
+    destroy_locals(*own);
   w = current_worker();
   w->current = nullptr;
   w->finished.store(w->finished.load(std::memory_order_relaxed) + 1, std::memory_order_release);

@@ -5,6 +5,7 @@
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/fiber.hpp>
+#include <weft/runtime/fiber_local.hpp>
 #include <weft/runtime/future.hpp>
 #include <weft/runtime/offload.hpp>
 #include <weft/runtime/runtime.hpp>
