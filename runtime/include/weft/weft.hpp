@@ -8,6 +8,7 @@
 #include <weft/runtime/fiber_local.hpp>
 #include <weft/runtime/future.hpp>
 #include <weft/runtime/offload.hpp>
+#include <weft/runtime/pin.hpp>
 #include <weft/runtime/runtime.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/task.hpp>
