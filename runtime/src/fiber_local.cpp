@@ -26,12 +26,13 @@ struct thread_values {
 
 thread_local thread_values values_of_thread;
 
-/// The state is the fiber's, and the thread under it may change between the two calls: each looks it up anew.
-[[gnu::noinline]] void enter_unwinding() noexcept {
+/// The state is the fiber's, and the thread under it may change between the two calls: each looks it up anew. (Like the
+/// C++ runtime, whose word it is, ThreadSanitizer does not watch: the fibers of a worker use it one after another.)
+WEFT_UNINSTRUMENTED [[gnu::noinline]] void enter_unwinding() noexcept {
   ++thread_exceptions()->uncaught;
   asm volatile("" ::: "memory");
 }
-[[gnu::noinline]] void leave_unwinding() noexcept {
+WEFT_UNINSTRUMENTED [[gnu::noinline]] void leave_unwinding() noexcept {
   --thread_exceptions()->uncaught;
   asm volatile("" ::: "memory");
 }
