@@ -354,6 +354,22 @@ TEST_CASE("a runtime that stops ends its timers, and loses none", "[timer][rule2
   CHECK(log.lines().empty());
 }
 
+TEST_CASE("a runtime that refuses the calls of every reports none of them", "[timer][rule21][stress]") {
+  unhandled_log log;
+  for (std::size_t round = 0; round < scaled(200); ++round) {
+    weft::runtime rt{on(2, with_handler(log))};
+    std::atomic<int> calls{0};
+    rt.run([&] {
+      // Always late, so that each is about to spawn when admission stops, just before they are cancelled.
+      for (int i = 0; i < 4; ++i) weft::every(1ns, [&] { ++calls; }, weft::overlap::concurrent).detach();
+      while (calls < 10) weft::yield();
+    });
+    rt.shutdown();
+    expect_no_leaks(rt);
+  }
+  CHECK(log.lines().empty());
+}
+
 TEST_CASE("timers are cancelled while they fire", "[timer][stress]") {
   run_on(some_workers(), [] {
     for (std::size_t round = 0; round < scaled(1'000); ++round) {
