@@ -258,6 +258,35 @@ TEST_CASE("pinned fibers are not stolen from beside fork-join code", "[pin][stre
   });
 }
 
+TEST_CASE("pinned fibers are not stolen from beside many that yield", "[pin][stress]") {
+  // Where many are queued, a yield takes its shortest way; and workers that have run dry steal half of them.
+  run_on(GENERATE(std::size_t{2}, std::size_t{3}), [] {
+    std::atomic<bool> stop{false};
+    std::vector<weft::task<void>> pinned;
+    for (int i = 0; i < 6; ++i) {
+      pinned.push_back(weft::spawn([&] {
+        weft::pin_guard const pin;
+        here const before;
+        while (!stop) {
+          weft::yield();
+          before.check();
+        }
+      }));
+    }
+    for (std::size_t round = 0; round < scaled(200); ++round) {
+      std::vector<weft::task<void>> others;
+      for (int i = 0; i < 300; ++i) {
+        others.push_back(weft::spawn([] {
+          for (int n = 0; n < 4; ++n) weft::yield();
+        }));
+      }
+      for (auto& t : others) t.get();
+    }
+    stop = true;
+    for (auto& t : pinned) t.get();
+  });
+}
+
 TEST_CASE("H26: a pinned fiber that yields for ever starves neither the ring nor what comes from outside",
           "[pin][hazard][H26]") {
   watchdog dog{"work beside a pinned yielder"};
