@@ -133,9 +133,11 @@ void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
   expect_not_forked();
   // From outside. Once the fiber is queued it may run and end, and with it the runtime: the destructor waits for us.
   entrance.enter_beside_fiber();
-  bool const may_go_anywhere = options.order != scheduling::forced_migration ||
+  // With strict order there is one worker, and it looks at no mailbox.
+  bool const may_go_anywhere = options.order == scheduling::fifo ||
+                               (options.order == scheduling::work_stealing && !fiber.pinned) ||
                                fiber.last_worker == fiber_record::no_worker;
-  if (may_go_anywhere && !fiber.pinned) {
+  if (may_go_anywhere) {
     injected.push(fiber);
     wake_one();
   } else {

@@ -28,6 +28,7 @@
 namespace weft::detail {
 
 struct fiber_record;
+struct local_node;
 
 /// A stack, described at its own top.
 struct stack {
@@ -36,9 +37,11 @@ struct stack {
   std::byte* bottom = nullptr;
   std::size_t size = 0;  ///< bytes from bottom to this description
   std::uint8_t size_class = 0;
-  void* fake_stack = nullptr;   ///< AddressSanitizer's, while suspended
-  sanitizer_thread identity{};  ///< ThreadSanitizer's, of the fiber on it
+  void* fake_stack = nullptr;    ///< AddressSanitizer's, while suspended
+  sanitizer_thread identity{};   ///< ThreadSanitizer's, of the fiber on it
+  local_node* locals = nullptr;  ///< the fiber_local values of the fiber on it, newest first
 };
+static_assert(sizeof(stack) <= cache_line);
 
 /// How the page below a stack is made inaccessible.
 enum class guard_kind : unsigned char { advice, protection, none };

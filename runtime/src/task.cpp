@@ -372,9 +372,8 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 }
 
 /// @returns false if the fiber cannot be waited for, and must be let go
-[[gnu::noinline]] bool end_and_join(fiber_record& fiber) noexcept {
+[[gnu::noinline]] bool join_shielded(fiber_record& fiber) noexcept {
   if (fork_watch::in_child()) return false;  // it will never end here
-  cancel(fiber, cancel_reason::handle_dropped);
   std::string_view const name = fiber.name != nullptr ? fiber.name : "";
   if (current_fiber() == &fiber) {
     record_pool::of(&fiber)->report_unhandled(
@@ -393,7 +392,16 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 }  // namespace
 
 void cancel_and_join(fiber_record& fiber) noexcept {
-  if (!task_end::has_ended(fiber.end) && !end_and_join(fiber)) [[unlikely]]
+  if (!task_end::has_ended(fiber.end)) {
+    if (!fork_watch::in_child()) cancel(fiber, cancel_reason::handle_dropped);
+    if (!join_shielded(fiber)) [[unlikely]]
+      return release_handle(fiber);
+  }
+  free_record(fiber);
+}
+
+void join_and_release(fiber_record& fiber) noexcept {
+  if (!task_end::has_ended(fiber.end) && !join_shielded(fiber)) [[unlikely]]
     return release_handle(fiber);
   free_record(fiber);
 }

@@ -25,6 +25,9 @@ inline void start_task(fiber_record& record) noexcept {
   record.type->run(record, nullptr);
 }
 
+/// On the fiber whose stack this is, when its callable is gone: destroys its fiber_local values, which may wait.
+void destroy_locals(stack& of) noexcept;
+
 /// On the fiber's stack, after its last step: tells who waits, and frees the record if no handle is left. From here on
 /// the record may be gone at any time.
 inline void end_task(fiber_record& record, scheduler& home) noexcept {

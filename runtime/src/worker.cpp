@@ -102,8 +102,7 @@ fiber_record* worker::pick_next() noexcept {
   slot_turns_ = 0;
   if (fiber_record* const fiber = ring_.take()) return fiber;
   if (fiber_record* const fiber = take_slot()) return fiber;
-  if (fiber_record* const fiber = take_mail()) return fiber;
-  return take_injected();
+  return take_from_others();
 }
 
 [[gnu::always_inline]] inline void worker::push_in_line(fiber_record& fiber) noexcept {
@@ -229,6 +228,8 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
     sanitizer_acquire(own);  // from whoever was on this stack before
   }
   start_task(fiber);
+  if (own->locals != nullptr) [[unlikely]]
+    destroy_locals(*own);
   w = current_worker();
   w->current = nullptr;
   door::add_one(w->finished);
@@ -261,7 +262,7 @@ fiber_record* worker::look_around(fiber_record& joiner) noexcept {
   if (ticks_ != 0 && !late) return &joiner;
   fiber_record* other = tick();
   if (other != nullptr && !late) {
-    push(*other);
+    enqueue(*other, placement::back);  // not push(): it may be one that only this worker may run
     return &joiner;
   }
   last_turn_ = present;
@@ -497,12 +498,17 @@ fiber_record* worker::tick() noexcept {
   now();
   expire_timers(timers);
   poll();
-  // Both may never run dry: they take turns with each other, and with the ring.
+  if (!migrates_ || !mail_first_) return take_from_others();
+  mail_first_ = false;
+  return take_injected();  // and then the ring, for here this comes with each switch
+}
+
+/// Mailbox and injection queue. Both may never run dry: they take turns.
+fiber_record* worker::take_from_others() noexcept {
   mail_first_ = !mail_first_;
-  if (mail_first_ || !migrates_) {
-    if (fiber_record* const fiber = take_mail()) return fiber;
-  }
-  return take_injected();
+  fiber_record* const fiber = mail_first_ ? take_mail() : take_injected();
+  if (fiber != nullptr) return fiber;
+  return mail_first_ ? take_injected() : take_mail();
 }
 
 fiber_record* worker::take_mail() noexcept {

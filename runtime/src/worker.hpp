@@ -123,6 +123,7 @@ private:
   fiber_record* pick_next() noexcept;
   fiber_record* pick_in_order() noexcept;
   fiber_record* tick() noexcept;
+  fiber_record* take_from_others() noexcept;
   fiber_record* take_injected() noexcept;
   fiber_record* take_mail() noexcept;
   bool expire_timers(timer_wheel& of) noexcept;

@@ -38,6 +38,12 @@ public:
   using error::error;
 };
 
+/// A promise was dropped before it was given a value or an exception.
+class broken_promise : public error {
+public:
+  using error::error;
+};
+
 /// Why a cancellation was asked for.
 enum class cancel_reason : std::uint8_t { user, deadline, sibling_failed, shutdown, handle_dropped };
 

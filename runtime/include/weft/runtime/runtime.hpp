@@ -90,6 +90,17 @@ public:
     return detail::spawn_in(entry.home(), &options, std::forward<F>(f), std::forward<Args>(args)...);
   }
 
+  /// Runs `f(args...)` as a fiber of this runtime, from anywhere, and keeps no handle. What it returns is dropped; what
+  /// it throws goes to `on_unhandled_exception`. Does not wait.
+  /// @throws as spawn(); runtime_stopped  when the runtime is not running
+  template <class F, class... Args>
+    requires spawnable<F, Args...>
+  void post(F&& f, Args&&... args) {
+    spawn_options options;
+    options.detached = true;
+    (void)spawn(options, std::forward<F>(f), std::forward<Args>(args)...);
+  }
+
   /// For a guest (see `runtime_options::guest`): runs the fibers that are ready, timers that are due and descriptors
   /// that can be served, on the calling thread, and returns when nothing is ready, or some time after `limit`: a fiber
   /// that does not wait is not interrupted. One thread at a time, not always the same. Whoever waits for a guest's task

@@ -13,6 +13,8 @@
 
 namespace weft {
 
+class fiber;
+
 /// Owns a fiber and its result, as `std::jthread` owns a thread: when the handle dies, the fiber is cancelled and
 /// joined.
 /// @par Thread safety
@@ -109,6 +111,7 @@ public:
 private:
   template <class U, bool Plain, class F>
   friend task<U> detail::make_task(detail::scheduler*, spawn_options const*, F&&);
+  friend class fiber;  // the same fiber with another handle
   explicit task(detail::result_record<T>* record) noexcept : record_(record) {}
 
   detail::result_record<T>& checked() const {

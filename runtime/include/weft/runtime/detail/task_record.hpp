@@ -117,6 +117,8 @@ void add_end_callback(fiber_record& record, F callback) {
 
 /// Cancels, waits for the end, shielded, and frees the record: what a dying handle does.
 void cancel_and_join(fiber_record& record) noexcept;
+/// The same without cancelling.
+void join_and_release(fiber_record& record) noexcept;
 
 class worker;
 

@@ -1,0 +1,70 @@
+#include <weft/runtime/future.hpp>
+
+#include <weft/runtime/error.hpp>
+#include <weft/runtime/waiter.hpp>
+
+#include <future>
+#include <stdexcept>
+
+namespace weft::detail {
+
+void throw_no_state() { throw std::future_error(std::future_errc::no_state); }
+
+void future_state::retrieve() {
+  // relaxed: it only counts. The future gets to others by the caller's own means.
+  if (retrieved_.exchange(true, std::memory_order_relaxed)) {
+    throw std::future_error(std::future_errc::future_already_retrieved);
+  }
+}
+
+void future_state::claim() {
+  if (!try_claim()) throw std::future_error(std::future_errc::promise_already_satisfied);
+}
+
+void future_state::publish() noexcept {
+  if (list_.try_set_flags(0, ready)) return;  // nobody waits
+  list_.set_flags_and_wake(ready);
+}
+
+void future_state::set_exception(std::exception_ptr error) {
+  if (!error) throw std::invalid_argument("weft::promise::set_exception: the exception pointer is null");
+  claim();
+  error_ = std::move(error);
+  publish();
+}
+
+void future_state::abandon() noexcept {
+  // acquire: if the promise is the last owner, what its futures did comes before the deletion.
+  if (owners_.load(std::memory_order_acquire) == 1 || !try_claim()) return;
+  error_ = std::make_exception_ptr(
+      broken_promise("weft::promise: dropped before it was given a value or an exception"));
+  publish();
+}
+
+bool future_state::wait(time_point deadline) {
+  if (is_ready()) {
+    check_cancelled();
+    return true;
+  }
+  if (deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0})) {
+    check_cancelled();
+    return is_ready();
+  }
+  waiter self{"future"};
+  wait_node node{self};
+  {
+    wait_list::section list{list_};
+    if (list.flags() == ready) return true;
+    list.push_back(node);
+  }
+  auto const cause = self.wait(deadline);
+  if (cause == wake_cause::notified) return true;
+  {
+    wait_list::section list{list_};
+    list.remove(node);
+  }
+  self.rethrow(cause);
+  return is_ready();
+}
+
+}  // namespace weft::detail
