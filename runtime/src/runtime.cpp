@@ -35,6 +35,10 @@ runtime_options checked(runtime_options o) {
   if (o.offload_threads == 0) o.offload_threads = detail::cpu_count();
   if (o.offload_threads > 4096)
     bad_option("offload_threads is " + std::to_string(o.offload_threads) + ", at most 4096");
+  if (o.blocking_threads_max == 0) bad_option("blocking_threads_max is 0, at least 1 is needed");
+  if (o.blocking_threads_max > 4096) {
+    bad_option("blocking_threads_max is " + std::to_string(o.blocking_threads_max) + ", at most 4096");
+  }
   if (o.offload_queue == 0) bad_option("offload_queue is 0, at least 1 is needed");
   if (o.order == scheduling::fifo && o.workers != 1) bad_option("scheduling::fifo needs workers to be 1");
   if (o.order == scheduling::forced_migration && o.workers < 2) {

@@ -20,7 +20,17 @@ scheduler::scheduler(runtime_options const& options_)
       began(world != nullptr ? world->now() : clock::now()),
       records(new record_pool(options_.on_unhandled_exception)),
       stacks(options_.guard, &worker::stack_main),
-      offload(options_.offload_threads, options_.offload_queue, options_.name) {
+      offload({.name = options_.name,
+               .thread_name = options_.name.substr(0, 9) + "-cpu",
+               .threads = options_.offload_threads,
+               .queue = options_.offload_queue,
+               .of_runtime = true}),
+      blocking({.name = options_.name + " (blocking)",
+                .thread_name = options_.name.substr(0, 9) + "-blk",
+                .threads = options_.blocking_threads_max,
+                .queue = options_.blocking_threads_max,
+                .idle_time = std::chrono::seconds{10},
+                .of_runtime = true}) {
   (void)thread_barrier::asymmetric();  // registers with the kernel before anyone relies on it
   try {
     workers.reserve(options.workers);
@@ -100,10 +110,19 @@ std::size_t scheduler::live_fibers() const noexcept {
   return static_cast<std::size_t>(begun - ended);
 }
 
+void scheduler::for_each_running_job(std::function<void(running_job const&)> const& f) const {
+  offload.for_each_running(f);
+  blocking.for_each_running(f);
+  left.for_each([&f](offload_job const& job) {
+    if (!job.pool->of_runtime()) f(describe(job));  // it is there: the job counts as its caller
+  });
+}
+
 bool scheduler::drain(time_point deadline) {
   using namespace std::chrono_literals;
   // Visitors first: what one of them spawned counts as alive before it leaves.
-  while (visitors_.load(std::memory_order_seq_cst) != 0 || live_fibers() != 0) {
+  // Fibers before the jobs that they leave: who has ended has noted them.
+  while (visitors_.load(std::memory_order_seq_cst) != 0 || live_fibers() != 0 || !left.none()) {
     records->for_each_live([](fiber_record& fiber) { cancel(fiber, cancel_reason::shutdown); });
     if (deadline_after(0ns) >= deadline) return false;
     // A fiber parks and leaves the worker, a thread sleeps; short, for the last end is not always announced.
@@ -113,7 +132,7 @@ bool scheduler::drain(time_point deadline) {
       continue;
     }
     std::unique_lock lock{drain_mutex_};
-    drained_.wait_for(lock, 1ms, [this] { return live_fibers() == 0; });
+    drained_.wait_for(lock, 1ms, [this] { return live_fibers() == 0 && left.none(); });
   }
   return true;
 }

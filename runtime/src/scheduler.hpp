@@ -3,7 +3,8 @@
 /// A running runtime: its workers and what they share.
 
 #include "injection_queue.hpp"
-#include "offload_pool.hpp"
+#include "job_pool.hpp"
+#include "left_jobs.hpp"
 #include "record_pool.hpp"
 #include "stack_pool.hpp"
 #include "worker.hpp"
@@ -15,6 +16,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -53,6 +55,9 @@ public:
   /// @returns whether none is left
   bool drain(time_point deadline);
   [[nodiscard]] std::size_t live_fibers() const noexcept;
+  /// Calls `f` for each offloaded call that runs in the runtime's own pools, and for each that its fibers have left
+  /// behind in others: what drain() may be waiting for. Under the pools' locks: `f` must be short, and offload nothing.
+  void for_each_running_job(std::function<void(running_job const&)> const& f) const;
   /// `t` on the runtime's own coarse clock, which starts with it and wraps after 49 days.
   [[nodiscard]] std::uint32_t milliseconds(time_point t) const noexcept {
     return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(t - began).count());
@@ -71,7 +76,9 @@ public:
   stack_pool stacks;
   idle_set idle;
   injection_queue injected;
-  offload_pool offload;
+  left_jobs left;     ///< before the pools, whose threads may be done with their last job of it only as they end
+  job_pool offload;   ///< for calls that compute
+  job_pool blocking;  ///< for calls that block
   std::vector<std::unique_ptr<worker>> workers;
   std::atomic<bool> stopping{false};
   std::atomic<bool> quit{false};                 ///< the workers' threads end

@@ -5,6 +5,7 @@
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/offload.hpp>
+#include <weft/runtime/offload_pool.hpp>
 #include <weft/runtime/runtime.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/task.hpp>
