@@ -16,7 +16,6 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -370,11 +369,20 @@ TEST_CASE("pool: destruction on a fiber lets the callers on the same worker leav
   run_on(1, [] {
     for (int round = 0; round < 50; ++round) {
       std::atomic<int> ran{0};
+      weft::event gate;
       std::vector<weft::task<void>> tasks;
       {
-        std::optional<weft::offload_pool> pool{std::in_place, weft::offload_pool_options{.threads = 1, .queue = 2}};
-        for (int i = 0; i < 8; ++i) tasks.push_back(weft::spawn([&] { pool->run([&] { ++ran; }); }));
-        for (int i = 0; i < 3; ++i) weft::yield();
+        weft::offload_pool pool{{.threads = 1}};
+        for (int i = 0; i < 8; ++i) {
+          tasks.push_back(weft::spawn([&] {
+            pool.run([&] {
+              gate.wait();
+              ++ran;
+            });
+          }));
+        }
+        while (pool.running() != 1 || pool.queued() != 7) weft::yield();  // all are inside
+        gate.set();
       }
       for (auto& t : tasks) t.get();
       verify(ran.load() == 8);
