@@ -22,8 +22,9 @@ bool may_hold_up(worker& w) noexcept {
 }
 
 /// Looks for the end of the job for a moment, where nothing else is to do.  @returns whether it has ended
-bool spin_for_end(worker& w, job_pool& pool, offload_job& job) noexcept {
-  if (!may_hold_up(w) || !pool.callers_spin.spin([&job] { return job.end.flags() != 0; })) return false;
+bool spin_for_end(job_pool& pool, offload_job& job) noexcept {
+  // Asked anew: to wait for room may have changed it.
+  if (!may_hold_up(*current_worker()) || !pool.callers_spin.spin([&job] { return job.end.flags() != 0; })) return false;
   job.end.wait_unlocked();  // by the pool's thread, whose last step it is
   return true;
 }
@@ -80,12 +81,12 @@ private:
   job_pool* pool_;
 };
 
-job_outcome pass(job_pool& pool, offload_job& job, std::stop_source& stop, bool may_leave, worker* w) {
+job_outcome pass(job_pool& pool, offload_job& job, std::stop_source& stop, bool may_leave) {
   visit inside{pool};
   check_cancelled();
-  bool const soon = w != nullptr && pool.is_looking();
+  bool const soon = job.home != nullptr && pool.is_looking();
   pool.submit(job);
-  if (soon && spin_for_end(*w, pool, job)) return job_outcome::ended;
+  if (soon && spin_for_end(pool, job)) return job_outcome::ended;
   bool was_cancelled = false;
   try {
     was_cancelled = wait_for_end(job, cancellation::heeded) == wake_cause::cancelled;
@@ -140,7 +141,7 @@ job_outcome pass_job(job_route route, offload_job& job, std::stop_source& stop, 
     if (!may_leave && self->name != nullptr) job.caller_name = self->name;
   }
   job.pool = pool;
-  return pass(*pool, job, stop, may_leave, self != nullptr ? w : nullptr);
+  return pass(*pool, job, stop, may_leave);
 }
 
 }  // namespace weft::detail
