@@ -124,6 +124,34 @@ WORKLOADS: dict[str, Workload] = {
             "repeats",
             baseline=SERIAL,
         ),
+        Workload(
+            "W13",
+            "stall",
+            "900 tasks are woken ten times a second, half by timers, half by those; 100 more compute 10 ms every two seconds.",
+            tuple(
+                Metric(f"{by}_{quantile}_us", "us", f"from {what} to running, {title}")
+                for by, what in (("timer", "deadline"), ("event", "event set"))
+                for quantile, title in (("p50", "median"), ("p99", "99 %"), ("p999", "99.9 %"))
+            )
+            + (Metric("cpu_s", "s", "CPU time", scales=True),),
+            60,
+            20,
+            "rounds of 100 ms",
+            quick_repetitions=3,
+        ),
+        Workload(
+            "W14",
+            "offload",
+            "A task has a call made on another thread and waits for it; then 100 tasks do so at once.",
+            (
+                Metric("ns_per_round_trip", "ns", "time per call, one at a time"),
+                Metric("ns_per_call", "ns", "time per call, 100 at a time"),
+            ),
+            20_000,
+            5_000,
+            "calls",
+            quick_repetitions=3,
+        ),
     )
 }
 
@@ -135,7 +163,9 @@ FAMILIES: dict[str, str] = {  # family: program
     "Go": "peer_go",
     "Tokio": "peer_tokio",
     "oneTBB": "peer_onetbb",
+    "std::async": "peer_std_async",
 }
+ONLY_WITH = {"W1": 1, "W13": 2}  # numbers of workers
 LIMITS = ("Boost.Context", "serial")  # in every plan: the ratios need them
 
 
@@ -168,6 +198,14 @@ def _rows(workload: str, workers: int) -> list[Entry]:
             )
         ]
         return rows
+    if workload in ("W13", "W14"):
+        rows.append(_entry(workload, workers, "Go", "Go"))
+        rows.append(_entry(workload, workers, "Tokio", "Tokio, multi_thread", "multi_thread"))
+        if workload == "W14":
+            rows.append(_entry(workload, workers, "oneTBB", "oneTBB, enqueue", "enqueue"))
+            rows.append(_entry(workload, workers, "oneTBB", "oneTBB, execute", "execute"))
+            rows.append(_entry(workload, workers, "std::async", "std::async"))
+        return rows
     if workload == "W2":
         rows.append(_entry("W2", workers, WEFT, "weft, floating point", named="W2_float"))
     if workload == "W10" and workers == 1:
@@ -190,12 +228,12 @@ def _rows(workload: str, workers: int) -> list[Entry]:
 
 
 def entries(workloads: list[str], workers: list[int], families: set[str]) -> list[Entry]:
-    """The rows of the plan, in the order of a report; W1 has one worker always."""
+    """The rows of the plan, in the order of a report."""
     plan: list[Entry] = []
     baselines = {WORKLOADS[w].baseline for w in workloads}
     if RAW in baselines and "W1" not in workloads:  # measured in the same sitting, or there is no ratio to it
         plan += [e for e in _rows("W1", 1) if e.label == RAW]
     for workload in workloads:
-        for count in [1] if workload == "W1" else workers:
+        for count in [ONLY_WITH[workload]] if workload in ONLY_WITH else workers:
             plan += [e for e in _rows(workload, count) if e.family in families]
     return plan

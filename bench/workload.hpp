@@ -6,7 +6,7 @@
 ///
 /// prints one `metric value unit` for each line. Exit status 2: the program does not know this workload or
 /// variant; 3: a result was wrong, so that the repetition is an error and never a number.
-/// The environment variables W1_N to W10_N replace the sizes.
+/// The environment variables W1_N to W14_N replace the sizes.
 
 #include <atomic>
 #include <chrono>
@@ -21,6 +21,8 @@ inline constexpr std::size_t w3_batch = 1000;  ///< tasks joined before the next
 inline constexpr unsigned w10_cutoff = 10;     ///< fib() below this is a plain recursion
 inline constexpr unsigned w10_argument = 30;
 inline constexpr std::uint64_t w10_result = 832040;
+inline constexpr std::size_t w14_callers = 100;  ///< calls at a time
+inline constexpr std::size_t w14_factor = 5;     ///< so many times the calls made one at a time
 
 struct arguments {
   std::string workload;

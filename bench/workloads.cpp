@@ -1,6 +1,8 @@
 /// @file
-/// W2, W3, W8, W9 and W10 on weft; `W2_float` is W2 with an inexact floating-point operation between any two yields.
+/// W2, W3, W8, W9 and W10 on weft, and the way to those with files of their own; `W2_float` is W2 with an inexact
+/// floating-point operation between any two yields.
 
+#include "workloads.hpp"
 #include "workload.hpp"
 
 #include <weft/weft.hpp>
@@ -140,6 +142,8 @@ int main(int argc, char** argv) {
         if (args.workload == "W8") return parked();
         if (args.workload == "W9") return timers();
         if (args.workload == "W10") return forkjoin();
+        if (args.workload == "W13") return stall();
+        if (args.workload == "W14") return offload();
         bench::unknown(args);
       },
       options);

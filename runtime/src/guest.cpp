@@ -107,8 +107,8 @@ void scheduler::drive_until_ended(fiber_record const& fiber, time_point deadline
     }
     if (more || ended()) continue;
     using std::chrono::milliseconds;
-    auto const left = std::min<time_point::duration>(deadline - clock::now(), std::chrono::hours{1});
-    auto const limit = std::chrono::ceil<milliseconds>(left).count();
+    auto const remaining = std::min<time_point::duration>(deadline - clock::now(), std::chrono::hours{1});
+    auto const limit = std::chrono::ceil<milliseconds>(remaining).count();
     pollfd ready{workers[0].loop.wake_descriptor(), POLLIN, 0};
     (void)::poll(&ready, 1, static_cast<int>(std::max<std::int64_t>(limit, 0)));  // whatever it says, we look again
   }

@@ -73,9 +73,8 @@ runtime_stats scheduler::stats() {
   s.workers = workers.size();
   s.parked_workers = idle.parked();
   s.injected = injected.size();
-  auto const [queued, threads] = offload.load();
-  s.offload_queued = queued;
-  s.offload_threads = threads;
+  s.offload_queued = offload.queued() + blocking.queued();
+  s.offload_threads = offload.threads() + blocking.threads();
   s.stacks = stacks.made();
   return s;
 }

@@ -1,165 +1,68 @@
-#include "offload_pool.hpp"
+#include <weft/runtime/offload_pool.hpp>
 
-#include "fork_guard.hpp"
+#include "cpu_count.hpp"
+#include "fatal.hpp"
+#include "job_pool.hpp"
 #include "scheduler.hpp"
-#include "signal_mask.hpp"
 #include "worker.hpp"
 
 #include <weft/runtime/error.hpp>
 
-#include <pthread.h>
+#include <algorithm>
+#include <stdexcept>
 
-namespace weft::detail {
+namespace weft {
 
 namespace {
-thread_local offload_pool const* this_pool = nullptr;
+
+[[noreturn]] void bad_pool_option(std::string const& what) {
+  throw std::invalid_argument("weft::offload_pool_options: " + what);
+}
+
+detail::job_pool_options checked(offload_pool_options&& o) {
+  constexpr std::size_t most = 4096;
+  bool const elastic = o.growth == pool_growth::elastic;
+  if (o.threads == 0) o.threads = elastic ? 512 : std::min(detail::cpu_count(), most);
+  if (o.threads > most) bad_pool_option("threads is " + std::to_string(o.threads) + ", at most 4096 are possible");
+  if (o.queue == 0) bad_pool_option("queue is 0, at least 1 is needed");
+  if (o.idle_time.count() < 0) bad_pool_option("idle_time is negative");
+  if (o.report_every.count() <= 0) bad_pool_option("report_every is not positive");
+  detail::job_pool_options made{o.name, o.name.substr(0, 12) + "-", o.threads, o.queue};
+  if (elastic) made.idle_time = o.idle_time;
+  return made;
+}
+
 }  // namespace
 
-offload_pool::offload_pool(std::size_t threads, std::size_t queue, std::string name)
-    : most_threads_(threads), capacity_(queue), name_(std::move(name)) {}
+offload_pool::offload_pool(offload_pool_options options) : report_every_(options.report_every) {
+  pool_ = std::make_unique<detail::job_pool>(checked(std::move(options)));
+}
 
 offload_pool::~offload_pool() {
-  {
-    std::lock_guard const lock{mutex_};
-    stopping_ = true;
+  if (pool_->is_mine()) {
+    detail::fatal("an offload pool is destroyed within one of its own calls, which would wait for itself");
   }
-  work_.notify_all();
-  for (auto& thread : threads_) thread.join();
-}
-
-bool offload_pool::is_mine() const noexcept { return this_pool == this; }
-
-void offload_pool::append(offload_job& job) noexcept {
-  job.next = nullptr;
-  (tail_ != nullptr ? tail_->next : head_) = &job;
-  tail_ = &job;
-  ++queued_;
-}
-
-void offload_pool::submit(offload_job& job) {
-  waiter self{"room in the offload queue"};
-  waiting_for_room place{wait_node{self}, &job};
-  {
-    std::lock_guard const lock{mutex_};
-    if (idle_ <= queued_ && threads_.size() < most_threads_) {
-      blocked_signals const mask;
-      try {
-        threads_.emplace_back([this, index = threads_.size()] { serve(index); });
-      } catch (std::system_error const&) {
-        if (threads_.empty()) throw;  // with some threads, the job only waits longer
-      }
-    }
-    if (queued_ < capacity_) {
-      append(job);
-      work_.notify_one();
-      return;
-    }
-    wait_list::section list{room_};
-    list.push_back(place.node);
-  }
-  auto const cause = self.wait();
-  if (cause == wake_cause::notified) return;  // serve() has queued the job
-  {
-    wait_list::section list{room_};
-    list.remove(place.node);
-  }
-  self.rethrow(cause);
-}
-
-/// A place in the queue has become free: it goes to the oldest that waits for one. One that has been cancelled
-/// meanwhile loses its claim. Under the lock.
-void offload_pool::admit() noexcept {
-  wait_list::section list{room_};
-  while (wait_node* const node = list.pop_front()) {
-    if (!node->owner->claim()) continue;
-    append(*reinterpret_cast<waiting_for_room*>(node)->job);
-    work_.notify_one();
-    node->owner->wake();
-    return;
+  detail::worker const* const w = detail::current_worker();
+  // In virtual time a limit is over as soon as nothing else can run, however short the wait.
+  bool const reports = w == nullptr || w->home.world == nullptr;
+  while (!pool_->close(reports ? detail::deadline_after(report_every_) : never, cancellation::ignored)) {
+    pool_->report("is being destroyed, and waits");
   }
 }
 
-bool offload_pool::withdraw(offload_job& job) noexcept {
-  std::lock_guard const lock{mutex_};
-  offload_job* before = nullptr;
-  for (offload_job* at = head_; at != nullptr; before = at, at = at->next) {
-    if (at != &job) continue;
-    (before != nullptr ? before->next : head_) = at->next;
-    if (tail_ == at) tail_ = before;
-    --queued_;
-    admit();
-    return true;
+bool offload_pool::stop(time_point deadline) {
+  if (pool_->is_mine()) {
+    throw error("weft::offload_pool::shutdown: within a call of the pool '" + pool_->name() +
+                "', which would wait for itself");
   }
+  if (pool_->close(deadline, cancellation::heeded)) return true;
+  pool_->report("is not done at the end of its shutdown's limit");
   return false;
 }
 
-void offload_pool::serve(std::size_t index) noexcept {
-  this_pool = this;
-  ::pthread_setname_np(::pthread_self(), (name_.substr(0, 9) + "-cpu" + std::to_string(index % 100)).c_str());
-  std::unique_lock lock{mutex_};
-  for (;;) {
-    ++idle_;
-    work_.wait(lock, [this] { return head_ != nullptr || stopping_; });
-    --idle_;
-    if (head_ == nullptr) return;
-    offload_job& job = *head_;
-    head_ = job.next;
-    if (head_ == nullptr) tail_ = nullptr;
-    --queued_;
-    admit();
-    lock.unlock();
-    job.run();
-    expect_not_forked();
-    {
-      wait_list::section end{job.end};
-      end.set_flags(wait_list::flag_a);
-      while (wait_node* const node = end.pop_front()) (void)node->owner->notify();
-    }  // the job is gone once the section ends
-    lock.lock();
-  }
-}
+std::string_view offload_pool::name() const noexcept { return pool_->name(); }
+std::size_t offload_pool::threads() const noexcept { return pool_->threads(); }
+std::size_t offload_pool::running() const noexcept { return pool_->running(); }
+std::size_t offload_pool::queued() const noexcept { return pool_->queued(); }
 
-bool run_offloaded(offload_job& job, std::stop_source& stop) {
-  worker* const w = current_worker();
-  fiber_record const* const self = current_fiber();
-  if (self == nullptr) {
-    check_not_forked();
-    if (this_pool != nullptr) {
-      job.run();
-      return false;
-    }
-    throw no_runtime("weft::offload: not called on a fiber");
-  }
-  offload_pool& pool = w->home.offload;
-  pool.submit(job);
-  auto wait_for_end = [&job](cancellation mode) {
-    waiter waiting{"offload", mode};
-    wait_node node{waiting};
-    {
-      wait_list::section end{job.end};
-      if (end.flags() != 0) return wake_cause::notified;
-      end.push_back(node);
-    }
-    auto const cause = waiting.wait();
-    if (cause == wake_cause::notified) {
-      job.end.wait_unlocked();  // by the pool thread, whose last step it is
-    } else {
-      wait_list::section end{job.end};
-      end.remove(node);
-    }
-    return cause;
-  };
-  bool was_cancelled = false;
-  try {
-    was_cancelled = wait_for_end(cancellation::heeded) == wake_cause::cancelled;
-  } catch (cancelled const&) {
-    was_cancelled = true;  // between submit() and here
-  }
-  if (!was_cancelled) return false;
-  stop.request_stop();
-  // The job refers to our stack: unless it has not begun, its end is waited for.
-  if (!pool.withdraw(job)) (void)wait_for_end(cancellation::ignored);
-  return true;
-}
-
-}  // namespace weft::detail
+}  // namespace weft

@@ -51,6 +51,10 @@ runtime_options checked(runtime_options o) {
   if (o.spare_workers > 64) {
     bad_option("spare_workers is " + std::to_string(o.spare_workers) + ", at most 64 are possible");
   }
+  if (o.blocking_threads_max == 0) bad_option("blocking_threads_max is 0, at least 1 is needed");
+  if (o.blocking_threads_max > 4096) {
+    bad_option("blocking_threads_max is " + std::to_string(o.blocking_threads_max) + ", at most 4096");
+  }
   if (o.offload_queue == 0) bad_option("offload_queue is 0, at least 1 is needed");
   if (o.order == scheduling::fifo && o.workers != 1) bad_option("scheduling::fifo needs workers to be 1");
   if (o.order == scheduling::forced_migration && o.workers < 2) {

@@ -42,7 +42,17 @@ scheduler::scheduler(runtime_options const& options_)
       began(world != nullptr ? world->now() : clock::now()),
       records(new record_pool(options_.on_unhandled_exception)),
       stacks(options_.guard, &worker::stack_main),
-      offload(options_.offload_threads, options_.offload_queue, options_.name),
+      offload({.name = options_.name,
+               .thread_name = options_.name.substr(0, 9) + "-cpu",
+               .threads = options_.offload_threads,
+               .queue = options_.offload_queue,
+               .of_runtime = true}),
+      blocking({.name = options_.name + " (blocking)",
+                .thread_name = options_.name.substr(0, 9) + "-blk",
+                .threads = options_.blocking_threads_max,
+                .queue = options_.blocking_threads_max,
+                .idle_time = std::chrono::seconds{10},
+                .of_runtime = true}),
       workers(options_.workers + most_stand_ins(options_)),
       away(*this, most_stand_ins(options_)),
       watch(
@@ -164,10 +174,19 @@ void scheduler::note_end_slowly() noexcept {
 
 std::size_t scheduler::live_fibers() const noexcept { return static_cast<std::size_t>(entrance.live(all_counters())); }
 
+void scheduler::for_each_running_job(std::function<void(running_job const&)> const& f) const {
+  offload.for_each_running(f);
+  blocking.for_each_running(f);
+  left.for_each([&f](offload_job const& job) {
+    if (!job.pool->of_runtime()) f(describe(job));  // it is there: the job counts as its caller
+  });
+}
+
 bool scheduler::drain(time_point deadline) {
   using namespace std::chrono_literals;
   auto next_report = deadline == never ? deadline_after(report_interval) : deadline;
-  while (!entrance.empty(all_counters())) {
+  // Fibers before the jobs that they leave: who has ended has noted them.
+  while (!entrance.empty(all_counters()) || !left.none()) {
     for_each_live([](fiber_record& fiber) { cancel(fiber, cancel_reason::shutdown); });
     auto const present = deadline_after(0ns);
     if (present >= next_report) {
@@ -190,7 +209,7 @@ bool scheduler::drain(time_point deadline) {
       }
     }
     std::unique_lock lock{drain_mutex_};
-    drained_.wait_for(lock, 1ms, [this] { return live_fibers() == 0; });
+    drained_.wait_for(lock, 1ms, [this] { return live_fibers() == 0 && left.none(); });
   }
   return true;
 }

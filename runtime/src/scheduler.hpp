@@ -5,8 +5,9 @@
 #include "door.hpp"
 #include "fork_guard.hpp"
 #include "injection_queue.hpp"
+#include "job_pool.hpp"
+#include "left_jobs.hpp"
 #include "monitor.hpp"
-#include "offload_pool.hpp"
 #include "overflow_report.hpp"
 #include "record_pool.hpp"
 #include "stack_pool.hpp"
@@ -24,6 +25,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <sched.h>
@@ -65,6 +67,9 @@ public:
   /// @returns whether none is left
   bool drain(time_point deadline);
   [[nodiscard]] std::size_t live_fibers() const noexcept;
+  /// Calls `f` for each offloaded call that runs in the runtime's own pools, and for each that its fibers have left
+  /// behind in others: what drain() may be waiting for. Under the pools' locks: `f` must be short, and offload nothing.
+  void for_each_running_job(std::function<void(running_job const&)> const& f) const;
   /// `t` on the runtime's own coarse clock, which starts with it and wraps after 49 days.
   [[nodiscard]] std::uint32_t milliseconds(time_point t) const noexcept {
     return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(t - began).count());
@@ -121,7 +126,9 @@ public:
   stack_pool stacks;
   idle_set idle;
   injection_queue injected;
-  offload_pool offload;
+  left_jobs left;     ///< before the pools, whose threads may be done with their last job of it only as they end
+  job_pool offload;   ///< for calls that compute
+  job_pool blocking;  ///< for calls that block
   worker_list workers;
   stand_ins away;
   monitor watch;

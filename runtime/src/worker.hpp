@@ -58,6 +58,10 @@ public:
   void enqueue(fiber_record& fiber, placement where) noexcept;
   /// Ready fibers here. A hint.
   [[nodiscard]] std::size_t queued() const noexcept { return ring_.size() + ordered_.size(); }
+  /// Whether a fiber waits for this worker's time. A hint.
+  [[nodiscard]] bool others_ready() const noexcept {
+    return queued() != 0 || slot_.load(std::memory_order_relaxed) != nullptr || !mailbox.empty() || !returning.empty();
+  }
   /// The present, read anew.
   time_point now() noexcept;
   /// The last reading: no older than the last 64 switches.

@@ -11,6 +11,7 @@
 #include <weft/runtime/inspect.hpp>
 #include <weft/runtime/no_suspend.hpp>
 #include <weft/runtime/offload.hpp>
+#include <weft/runtime/offload_pool.hpp>
 #include <weft/runtime/pin.hpp>
 #include <weft/runtime/runtime.hpp>
 #include <weft/runtime/spawn.hpp>

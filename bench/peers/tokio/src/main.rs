@@ -1,5 +1,8 @@
-//! W2, W3, W8, W9 and W10 on Tokio: see workload.hpp for the command line and the exit statuses.
+//! W2, W3, W8, W9, W10, W13 and W14 on Tokio: see workload.hpp for the command line and the exit statuses.
 //! Variants: `multi_thread` (usual), and with one worker `current_thread`.
+
+mod offload;
+mod stall;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -219,7 +222,7 @@ fn run<F: Future<Output = ()> + Send + 'static>(runtime: &Runtime, workload: F) 
 }
 
 fn unknown() -> ! {
-    eprintln!("usage: peer_tokio W2|W3|W8|W9|W10 WORKERS [current_thread|multi_thread]");
+    eprintln!("usage: peer_tokio W2|W3|W8|W9|W10|W13|W14 WORKERS [current_thread|multi_thread]");
     exit(2);
 }
 
@@ -241,6 +244,8 @@ fn main() {
         "W8" => run(&runtime, parked()),
         "W9" => run(&runtime, timers()),
         "W10" => run(&runtime, forkjoin()),
+        "W13" => run(&runtime, stall::stall()),
+        "W14" => run(&runtime, offload::offload()),
         _ => unknown(),
     }
 }

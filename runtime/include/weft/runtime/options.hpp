@@ -51,7 +51,11 @@ struct runtime_options {
   std::size_t offload_threads = 0;
   /// Calls that may queue for that pool before offload() parks its caller. At least 1.
   std::size_t offload_queue = 1024;
-  /// Receives each exception that a task ended with and nobody collected, and the task's name. Called on any thread;
+  /// Most threads of the pool behind offload_blocking(), 1 to 4096. They start when none is idle, and end after ten
+  /// seconds without a call; at the limit callers wait.
+  std::size_t blocking_threads_max = 512;
+  /// Receives each exception that a task ended with and nobody collected, and the task's name; and that of an offloaded
+  /// call that its caller has left, with the call's name. Called on any thread;
   /// what it throws is ignored. Default: a line on stderr.
   std::function<void(std::exception_ptr, std::string_view task)> on_unhandled_exception{};
   /// A worker that has been with one fiber for longer is reported, once. A monitor thread looks for it while any worker
