@@ -5,7 +5,9 @@
 #include "worker.hpp"
 
 #include <weft/runtime/error.hpp>
+#include <weft/runtime/this_fiber.hpp>
 
+#include <exception>
 #include <pthread.h>
 
 namespace weft::detail {
@@ -117,6 +119,30 @@ void offload_pool::serve(std::size_t index) noexcept {
   }
 }
 
+namespace {
+
+/// How many turns others have before the job runs.
+std::size_t choose_turns(worker& w) noexcept {
+  under_identity const scheduler_code{w.identity};
+  return w.home.world->choose(4) % 4;
+}
+
+/// In a closed world there are no other threads: the job runs on the caller's fiber, in no time, after some turns for
+/// others, who may cancel it meanwhile.
+bool run_in_place(offload_job& job, std::stop_source& stop) {
+  check_cancelled();
+  for (auto turns = choose_turns(*current_worker()); turns > 0; --turns) {
+    this_fiber::yield();
+    check_cancelled();
+  }
+  job.run();
+  if (!this_fiber::cancel_requested() || std::uncaught_exceptions() != 0) return false;
+  stop.request_stop();
+  return true;
+}
+
+}  // namespace
+
 bool run_offloaded(offload_job& job, std::stop_source& stop) {
   worker* const w = current_worker();
   fiber_record const* const self = current_fiber();
@@ -127,6 +153,7 @@ bool run_offloaded(offload_job& job, std::stop_source& stop) {
     }
     throw no_runtime("weft::offload: not called on a fiber");
   }
+  if (w->home.world != nullptr && w->home.world->closed()) return run_in_place(job, stop);
   offload_pool& pool = w->home.offload;
   pool.submit(job);
   auto wait_for_end = [&job](cancellation mode) {

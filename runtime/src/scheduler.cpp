@@ -51,8 +51,7 @@ void scheduler::start_threads() {
 }
 
 scheduler::~scheduler() {
-  // acquire: pairs with make_runnable(): a visitor's last step comes before the loops are closed.
-  while (visitors_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+  await_visitors();                             // the last step of make_runnable() comes before the loops are closed
   quit.store(true, std::memory_order_release);  // pairs with worker::run_loop()
   for (auto const& w : workers) w->loop.wake();
   for (auto const& w : workers) w->thread.join();
@@ -69,7 +68,11 @@ void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
     w->enqueue(fiber, where);
     return;
   }
-  // From outside. Once the fiber is queued it may run and end, and with it the runtime: the destructor waits for us.
+  // From outside.
+  if (world != nullptr && fiber.last_worker != fiber_record::no_worker && world->closed()) {
+    fatal("a fiber of a simulation has been woken from another thread, which no seed can repeat");
+  }
+  // Once the fiber is queued it may run and end, and with it the runtime: the destructor waits for us.
   visitors_.fetch_add(1, std::memory_order_relaxed);  // the fiber, and so the runtime, is alive here
   bool const may_go_anywhere = options.order != scheduling::forced_migration ||
                                fiber.last_worker == fiber_record::no_worker;
@@ -100,11 +103,44 @@ std::size_t scheduler::live_fibers() const noexcept {
   return static_cast<std::size_t>(begun - ended);
 }
 
+void scheduler::cancel_all(fiber_record const* spared) noexcept {
+  records->for_each_live([spared](fiber_record& fiber) {
+    if (&fiber != spared) cancel(fiber, cancel_reason::shutdown);
+  });
+}
+
+std::int64_t scheduler::records_out() const noexcept {
+  std::int64_t out = records->out_elsewhere();
+  for (auto const& w : workers) out += w->records.out();
+  return out;
+}
+
+void scheduler::await_visitors() const noexcept {
+  while (visitors_.load(std::memory_order_acquire) != 0) std::this_thread::yield();  // pairs with leave()
+}
+
+void scheduler::report_stuck(bool hopeless) noexcept {
+  std::vector<waiting_fiber> waiting;
+  try {
+    records->for_each_live([&waiting](fiber_record& fiber) {
+      // The fibers rest, and this is the thread on which they ran.
+      char const* const reason = fiber.waits_for.load(std::memory_order_relaxed);
+      fiber_record const* const joined = fiber.joins.load(std::memory_order_relaxed);
+      waiting.push_back({.fiber = fiber.id,
+                         .name = fiber.name,
+                         .waits_for = reason != nullptr ? reason : "nothing",
+                         .joins = joined != nullptr ? joined->id : 0});
+    });
+  } catch (std::bad_alloc const&) {  // NOLINT: a shorter report
+  }
+  world->stuck(waiting, hopeless);
+}
+
 bool scheduler::drain(time_point deadline) {
   using namespace std::chrono_literals;
   // Visitors first: what one of them spawned counts as alive before it leaves.
   while (visitors_.load(std::memory_order_seq_cst) != 0 || live_fibers() != 0) {
-    records->for_each_live([](fiber_record& fiber) { cancel(fiber, cancel_reason::shutdown); });
+    cancel_all();
     if (deadline_after(0ns) >= deadline) return false;
     // A fiber parks and leaves the worker, a thread sleeps; short, for the last end is not always announced.
     if (current_fiber() != nullptr) {

@@ -53,6 +53,15 @@ public:
   /// @returns whether none is left
   bool drain(time_point deadline);
   [[nodiscard]] std::size_t live_fibers() const noexcept;
+  /// Cancels every live fiber but `spared` with reason shutdown, in the order of their records' addresses.
+  void cancel_all(fiber_record const* spared = nullptr) noexcept;
+  /// Tasks that live, or have ended while a handle still refers to them. Exact when nothing runs.
+  [[nodiscard]] std::int64_t records_out() const noexcept;
+
+  /// Waits until nobody is between enter() and leave(), or in make_runnable(): what they brought is queued.
+  void await_visitors() const noexcept;
+  /// For the worker of a closed world: tells the environment who waits for what. See environment::stuck().
+  void report_stuck(bool hopeless) noexcept;
   /// `t` on the runtime's own coarse clock, which starts with it and wraps after 49 days.
   [[nodiscard]] std::uint32_t milliseconds(time_point t) const noexcept {
     return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(t - began).count());
@@ -73,6 +82,7 @@ public:
   injection_queue injected;
   offload_pool offload;
   std::vector<std::unique_ptr<worker>> workers;
+  wait_list until_quiet;  ///< who waits until nothing is ready; with one worker
   std::atomic<bool> stopping{false};
   std::atomic<bool> quit{false};                 ///< the workers' threads end
   std::atomic<bool> neighbours_watched{false};   ///< a worker sleeps with a limit, to look after busy ones

@@ -17,6 +17,8 @@ namespace weft {
 
 namespace detail {
 
+struct runtime_insight;
+
 /// A caller from outside on its way into a runtime, which is not taken down meanwhile.
 class admission {
 public:
@@ -91,6 +93,7 @@ public:
   [[nodiscard]] std::size_t live_fibers() const noexcept;
 
 private:
+  friend struct detail::runtime_insight;
   detail::admission admit() const;
   bool stop(time_point deadline);
 
