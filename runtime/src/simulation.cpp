@@ -42,6 +42,7 @@ public:
     random_ = seed_;
     hash_ = 0;
     steps_ = 0;
+    over_ = false;
     deadlock_.clear();
     trace_.clear();
     id_blocks_.clear();
@@ -62,13 +63,17 @@ public:
   }
 
   [[nodiscard]] bool skip_to(time_point deadline) noexcept override {
-    if (deadline == never) return false;
+    if (deadline == never || over_) return false;
     if (deadline > now_) {
       now_ = deadline;
       note({.what = happening::time, .number = static_cast<std::uint64_t>(elapsed().count())});
     }
     return true;
   }
+
+  /// The first fiber is about to end, as the last. How far its worker gets before the runtime is taken down depends on
+  /// the threads: it may still follow a timer that has been cancelled. None of that belongs to the run.
+  void end() noexcept { over_ = true; }
 
   [[nodiscard]] bool closed() const noexcept override { return true; }
 
@@ -194,6 +199,7 @@ private:
   std::uint64_t random_ = 0;
   std::uint64_t hash_ = 0;
   std::uint64_t steps_ = 0;
+  bool over_ = false;
   std::string deadlock_;
   std::vector<happening> trace_;
   std::vector<std::uint64_t> id_blocks_;  // in the order in which they were first seen
@@ -265,6 +271,8 @@ simulation::ending::~ending() {
     waiter time{"the end of what is left behind", cancellation::ignored};
     (void)time.wait(w->timers.next());
   }
+  under_identity const scheduler_code{w->identity};
+  static_cast<simulated_world*>(home.world)->end();
 }
 
 }  // namespace weft::testing
