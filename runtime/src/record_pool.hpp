@@ -112,6 +112,23 @@ private:
   bool orphaned_ = false;
 };
 
+/// A runtime's hold on its pool of records, which outlives it if records do.
+class record_pool_owner {
+public:
+  explicit record_pool_owner(unhandled_handler on_unhandled) : pool_(new record_pool(std::move(on_unhandled))) {}
+  record_pool_owner(record_pool_owner const&) = delete;
+  ~record_pool_owner() { record_pool::orphan(pool_, out_); }
+
+  /// Before the end: how many records of the workers are not back.
+  void count_out(std::int64_t out) noexcept { out_ = out; }
+  [[nodiscard]] record_pool& operator*() const noexcept { return *pool_; }
+  [[nodiscard]] record_pool* operator->() const noexcept { return pool_; }
+
+private:
+  record_pool* const pool_;
+  std::int64_t out_ = 0;
+};
+
 /// A worker's own free records. Touched by its worker only.
 class record_cache {
 public:

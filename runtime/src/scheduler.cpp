@@ -18,7 +18,7 @@ scheduler::scheduler(runtime_options const& options_)
       default_stack_class(stack_pool::class_of(options_.stack_size)),
       world(options_.world.get()),
       began(world != nullptr ? world->now() : clock::now()),
-      records(new record_pool(options_.on_unhandled_exception)),
+      records(options_.on_unhandled_exception),
       stacks(options_.guard, &worker::stack_main),
       offload(options_.offload_threads, options_.offload_queue, options_.name) {
   (void)thread_barrier::asymmetric();  // registers with the kernel before anyone relies on it
@@ -35,8 +35,6 @@ scheduler::scheduler(runtime_options const& options_)
       w->loop.wake();
       w->thread.join();
     }
-    workers.clear();
-    record_pool::orphan(records, 0);
     throw;
   }
 }
@@ -58,8 +56,7 @@ scheduler::~scheduler() {
   sanitizer_acquire(this);  // from all fibers: they have read the workers' fields
   std::int64_t out = 0;
   for (auto const& w : workers) out += w->records.out();
-  workers.clear();
-  record_pool::orphan(records, out);
+  records.count_out(out);
 }
 
 void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {

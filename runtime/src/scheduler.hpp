@@ -76,7 +76,7 @@ public:
   std::uint8_t const default_stack_class;
   environment* const world;  ///< null: the real one
   time_point const began;
-  record_pool* const records;
+  record_pool_owner records;
   stack_pool stacks;
   idle_set idle;
   injection_queue injected;
