@@ -46,7 +46,7 @@ void offload_pool::submit(offload_job& job) {
       blocked_signals const mask;
       try {
         threads_.emplace_back([this, index = threads_.size()] { serve(index); });
-      } catch (std::system_error const&) {
+      } catch (...) {                 // no thread, or no memory for one
         if (threads_.empty()) throw;  // with some threads, the job only waits longer
       }
     }

@@ -23,7 +23,7 @@ public:
   ~offload_pool();
 
   /// Queues `job`, waiting for room; a cancellation point.
-  /// @throws std::system_error  if no thread can be had for the first job
+  /// @throws std::system_error, std::bad_alloc  if no thread can be had for the first job
   void submit(offload_job& job);
   /// Takes `job` out again.  @returns false if it has been started
   [[nodiscard]] bool withdraw(offload_job& job) noexcept;

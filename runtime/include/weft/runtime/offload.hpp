@@ -84,6 +84,7 @@ decltype(auto) call_with_token(std::stop_token const& token, F&& f, Args&&... ar
 /// same runtime it runs in place.
 /// @returns what `f` returns; throws what it throws
 /// @throws no_runtime  outside of a runtime
+/// @throws std::bad_alloc; std::system_error  if the pool has no thread yet and none can be had
 /// @par Cancellation
 /// A cancellation point. Cancelled before `f` started, it is not called; cancelled while it runs, its end is waited
 /// for, and then `cancelled` is thrown.

@@ -43,7 +43,8 @@ class runtime {
 public:
   /// Starts the workers.
   /// @throws std::invalid_argument  for options out of range, saying which
-  /// @throws std::system_error  if a thread or an event loop cannot be had; nothing is left behind
+  /// @throws std::system_error, std::bad_alloc  if a thread or an event loop cannot be had, or memory; nothing is left
+  ///   behind
   explicit runtime(runtime_options options = {});
   runtime(runtime const&) = delete;
   runtime& operator=(runtime const&) = delete;
@@ -66,7 +67,7 @@ public:
 
   /// Runs `f()` as a fiber and waits for it; only the caller waits, be it fiber or thread.
   /// @returns what it returns, or throws what it throws
-  /// @throws runtime_stopped  when the runtime is not running
+  /// @throws runtime_stopped  when the runtime is not running; otherwise as weft::spawn() and task::get()
   template <class F>
     requires spawnable<F>
   detail::spawn_result<F> run(F&& f) {
@@ -109,7 +110,7 @@ void check_run_outside();
 
 /// Makes a runtime, runs `f()` in it as a fiber, cancels and joins what `f` left behind, and returns or throws what `f`
 /// did. The calling thread sleeps meanwhile.
-/// @throws error  inside a fiber: call `f` itself there, or spawn it
+/// @throws error  inside a fiber: call `f` itself there, or spawn it; otherwise as runtime's constructor and run()
 template <class F>
   requires spawnable<F>
 detail::spawn_result<F> run(F&& f, runtime_options options = {}) {
