@@ -224,6 +224,7 @@ runtime_options simulation::begin() {
   options.workers = 1;
   options.order = scheduling::fifo;
   options.world = world_;
+  options.offload_threads = 1;  // none is ever started; but the default is found out by reading files
   return options;
 }
 

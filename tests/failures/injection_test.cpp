@@ -418,24 +418,22 @@ std::size_t entries_of(char const* directory) {
 struct holdings {
   std::int64_t blocks;
   std::size_t descriptors;
-  std::size_t threads;
   friend bool operator==(holdings const&, holdings const&) = default;
 };
 
+/// When no thread is left but this one and the watchdog's, which ends the wait if some stays. (One that has been joined
+/// is still in /proc for a moment.)
 holdings what_is_held() {
+  while (entries_of("/proc/self/task") != 2) std::this_thread::yield();
   auto const descriptors = entries_of("/proc/self/fd");
-  auto const threads = entries_of("/proc/self/task");
-  return {faults::blocks_in_use(), descriptors, threads};
+  return {faults::blocks_in_use(), descriptors};
 }
 
-/// A thread that has been joined is still in /proc for a moment: it is waited for, and the watchdog ends the wait.
 bool nothing_left_since(holdings const& before) {
-  while (what_is_held().threads > before.threads) std::this_thread::yield();
   auto const now = what_is_held();
   if (now == before) return true;
-  std::fprintf(stderr, "blocks %lld -> %lld, descriptors %zu -> %zu, threads %zu -> %zu\n",
-               static_cast<long long>(before.blocks), static_cast<long long>(now.blocks), before.descriptors,
-               now.descriptors, before.threads, now.threads);
+  std::fprintf(stderr, "blocks %lld -> %lld, descriptors %zu -> %zu\n", static_cast<long long>(before.blocks),
+               static_cast<long long>(now.blocks), before.descriptors, now.descriptors);
   return false;
 }
 

@@ -68,7 +68,8 @@ public:
 };
 
 /// Throws unless nothing is left in `rt`: no fiber lives, and no handle refers to a task, ended or not. Call it from
-/// outside, when the work is done. A handle may still be on its way to its end on a worker: that is waited for.
+/// outside, when the work is done. A handle may still be on its way to its end on a worker: that is waited for. A
+/// runtime that is stopped holds nothing.
 /// @throws leak; error  on one of the runtime's own fibers
 void expect_no_leaks(runtime const& rt);
 
