@@ -67,6 +67,7 @@ bool worker::take_turn(std::chrono::nanoseconds limit) noexcept {
       continue;
     }
     if (leaving_) break;
+    if (wake_who_waits_for_quiet()) continue;
     // As in sleep(): counted among the parked, then a last look.
     asleep.store(true, std::memory_order_relaxed);
     home.idle.park(index, std::exchange(searching_, false));

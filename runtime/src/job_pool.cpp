@@ -87,6 +87,8 @@ waiter* job_pool::call_sleeper() noexcept {
 }
 
 void job_pool::start_thread() {
+  // First: once the thread is there, nothing may throw.
+  auto const name = (options_.thread_name + std::to_string(members_.size() % 100)).substr(0, 15);
   blocked_signals const mask;  // inherited by the thread
   auto const me = members_.emplace(members_.end());
   try {
@@ -95,8 +97,7 @@ void job_pool::start_thread() {
     members_.erase(me);
     throw;
   }
-  auto const name = options_.thread_name + std::to_string((members_.size() - 1) % 100);
-  ::pthread_setname_np(me->thread.native_handle(), name.substr(0, 15).c_str());
+  ::pthread_setname_np(me->thread.native_handle(), name.c_str());
   ++coming_;
 }
 

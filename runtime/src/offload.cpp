@@ -9,6 +9,7 @@
 
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/offload.hpp>
+#include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/waiter.hpp>
 
 namespace weft::detail {
@@ -112,6 +113,26 @@ job_outcome pass(job_pool& pool, offload_job& job, std::stop_source& stop, bool 
   return job_outcome::cancelled;
 }
 
+/// How many turns others have before the job runs.
+std::size_t choose_turns(worker& w) noexcept {
+  under_identity const scheduler_code{w.identity};
+  return w.home.world->choose(4) % 4;
+}
+
+/// In a closed world there are no other threads: the job runs on the caller's fiber, in no time, after some turns for
+/// others, who may cancel it meanwhile.
+job_outcome run_in_place(offload_job& job, std::stop_source& stop) {
+  check_cancelled();
+  for (auto turns = choose_turns(*current_worker()); turns > 0; --turns) {
+    this_fiber::yield();
+    check_cancelled();
+  }
+  job.run();
+  if (!this_fiber::cancel_requested() || std::uncaught_exceptions() != 0) return job_outcome::ended;
+  stop.request_stop();
+  return job_outcome::cancelled;
+}
+
 }  // namespace
 
 std::string_view caller_name() noexcept {
@@ -134,6 +155,8 @@ job_outcome pass_job(job_route route, offload_job& job, std::stop_source& stop, 
     }
     if (pool == nullptr) throw no_runtime("weft::offload: not called on a fiber");
     job.within = outer;
+  } else if (w->home.world != nullptr && w->home.world->closed()) {
+    return run_in_place(job, stop);
   } else {
     if (pool == nullptr) {
       pool = route.of_runtime == job_route::kind::computing ? &w->home.offload : &w->home.blocking;

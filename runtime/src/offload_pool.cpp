@@ -7,6 +7,7 @@
 #include "worker.hpp"
 
 #include <weft/runtime/error.hpp>
+#include <weft/runtime/this_fiber.hpp>
 
 #include <algorithm>
 #include <stdexcept>

@@ -38,7 +38,11 @@ struct poller::watch {
 
 poller::poller() : handles_(std::make_unique<handles>()) {
   auto& h = *handles_;
-  if (int const e = uv_loop_init(&h.loop); e != 0) throw_uv(e, "an event loop could not be made");
+  if (int const e = uv_loop_init(&h.loop); e != 0) {
+    // libuv before 1.51 forgets the epoll descriptor where a later step fails (libuv/libuv#4757). 0: it got none.
+    if (int const forgotten = uv_backend_fd(&h.loop); uv_version() < 0x013300 && forgotten > 0) ::close(forgotten);
+    throw_uv(e, "an event loop could not be made");
+  }
   auto fail = [&h](int status, char const* what) {
     if (h.alarm_descriptor >= 0) ::close(h.alarm_descriptor);
     uv_walk(&h.loop, [](uv_handle_t* handle, void*) { uv_close(handle, nullptr); }, nullptr);

@@ -56,6 +56,12 @@ public:
   /// Counts a record that was taken by give_one()'s kind of thread.
   [[nodiscard]] void* take_one(std::size_t bytes);
 
+  /// Taken less given by outside threads.
+  [[nodiscard]] std::int64_t out_elsewhere() noexcept {
+    std::lock_guard const lock{mutex_};
+    return out_;
+  }
+
   /// The runtime is gone, and `out` records are not back yet, less those that outside threads took and gave.
   static void orphan(record_pool* pool, std::int64_t out) noexcept;
 
@@ -107,6 +113,23 @@ private:
   bool orphaned_ = false;
 };
 
+/// A runtime's hold on its pool of records, which outlives it if records do.
+class record_pool_owner {
+public:
+  explicit record_pool_owner(unhandled_handler on_unhandled) : pool_(new record_pool(std::move(on_unhandled))) {}
+  record_pool_owner(record_pool_owner const&) = delete;
+  ~record_pool_owner() { record_pool::orphan(pool_, out_); }
+
+  /// Before the end: how many records of the workers are not back.
+  void count_out(std::int64_t out) noexcept { out_ = out; }
+  [[nodiscard]] record_pool& operator*() const noexcept { return *pool_; }
+  [[nodiscard]] record_pool* operator->() const noexcept { return pool_; }
+
+private:
+  record_pool* const pool_;
+  std::int64_t out_ = 0;
+};
+
 /// A worker's own free records. Touched by its worker only.
 class record_cache {
 public:
@@ -119,7 +142,7 @@ public:
     auto const size_class = class_of_size(bytes);
     if (size_class >= record_pool::classes) [[unlikely]] {
       void* const large = pool_.take_large(bytes);
-      ++out_;
+      count(1);
       sanitizer_release(large);  // to the fiber on whose behalf this is
       return large;
     }
@@ -132,14 +155,14 @@ public:
     fiber_record* const r = list.head;
     list.head = r->next;
     --list.count;
-    ++out_;
+    count(1);
     sanitizer_release(r);  // as above
     forget_poison(r, bytes);
     return r;
   }
 
   void give(void* record, std::size_t size_class) noexcept {
-    --out_;
+    count(-1);
     if (size_class >= record_pool::classes) [[unlikely]]
       return pool_.give(size_class, static_cast<fiber_record*>(record), nullptr);
     auto* const r = static_cast<fiber_record*>(record);
@@ -154,8 +177,8 @@ public:
   }
 
   [[nodiscard]] bool is_of(record_pool const* pool) const noexcept { return &pool_ == pool; }
-  /// Taken less given; may be negative, for records move between workers.
-  [[nodiscard]] std::int64_t out() const noexcept { return out_; }
+  /// Taken less given; may be negative, for records move between workers. Any thread.
+  [[nodiscard]] std::int64_t out() const noexcept { return out_.load(std::memory_order_relaxed); }
   void flush() noexcept;
 
 private:
@@ -166,10 +189,14 @@ private:
     std::size_t count = 0;
   };
   void spill(std::size_t size_class) noexcept;
+  void count(std::int64_t n) noexcept {
+    // relaxed: a single writer; a reader that wants more than a hint has seen the worker come to rest.
+    out_.store(out_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
 
   record_pool& pool_;
   std::array<free_list, record_pool::classes> lists_{};
-  std::int64_t out_ = 0;
+  std::atomic<std::int64_t> out_{0};
 };
 
 }  // namespace weft::detail

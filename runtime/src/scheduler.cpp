@@ -40,7 +40,7 @@ scheduler::scheduler(runtime_options const& options_)
       default_stack_class(stack_pool::class_of(options_.stack_size)),
       world(options_.world.get()),
       began(world != nullptr ? world->now() : clock::now()),
-      records(new record_pool(options_.on_unhandled_exception)),
+      records(options_.on_unhandled_exception),
       stacks(options_.guard, &worker::stack_main),
       offload({.name = options_.name,
                .thread_name = options_.name.substr(0, 9) + "-cpu",
@@ -74,8 +74,6 @@ scheduler::scheduler(runtime_options const& options_)
       w->loop.wake();
       w->thread.join();
     }
-    workers.clear();
-    record_pool::orphan(records, 0);
     throw;
   }
 }
@@ -120,8 +118,8 @@ void scheduler::end_thread(std::size_t worker) noexcept {
 }
 
 scheduler::~scheduler() {
-  while (!entrance.vacated()) std::this_thread::yield();  // before the loops are closed
-  watch.stop();                                           // before the workers, which it looks at and adds to
+  await_visitors();  // before the loops are closed
+  watch.stop();      // before the workers, which it looks at and adds to
   entrance.dismiss();
   for (auto const& w : workers) w->loop.wake();
   for (auto const& w : workers) {
@@ -130,8 +128,7 @@ scheduler::~scheduler() {
   sanitizer_acquire(this);  // from all fibers: they have read the workers' fields
   std::int64_t out = 0;
   for (auto const& w : workers) out += w->records.out();
-  workers.clear();
-  record_pool::orphan(records, out);
+  records.count_out(out);
 }
 
 void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
@@ -141,6 +138,9 @@ void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
     return;
   }
   expect_not_forked();
+  if (world != nullptr && fiber.last_worker != fiber_record::no_worker && world->closed()) {
+    fatal("a fiber of a simulation has been woken from another thread, which no seed can repeat");
+  }
   // From outside. Once the fiber is queued it may run and end, and with it the runtime: the destructor waits for us.
   entrance.enter_beside_fiber();
   // With strict order there is one worker, and it looks at no mailbox.
@@ -182,12 +182,45 @@ void scheduler::for_each_running_job(std::function<void(running_job const&)> con
   });
 }
 
+void scheduler::cancel_all(fiber_record const* spared) noexcept {
+  for_each_live([spared](fiber_record& fiber) {
+    if (&fiber != spared) cancel(fiber, cancel_reason::shutdown);
+  });
+}
+
+std::int64_t scheduler::records_out() const noexcept {
+  std::int64_t out = records->out_elsewhere();
+  for (auto const& w : workers) out += w->records.out();
+  return out;
+}
+
+void scheduler::await_visitors() const noexcept {
+  while (!entrance.vacated()) std::this_thread::yield();
+}
+
+void scheduler::report_stuck(bool hopeless) noexcept {
+  std::vector<waiting_fiber> waiting;
+  try {
+    for_each_live([&waiting](fiber_record& fiber) {
+      // The fibers rest, and this is the thread on which they ran.
+      char const* const reason = fiber.waits_for.load(std::memory_order_relaxed);
+      fiber_record const* const joined = fiber.joins.load(std::memory_order_relaxed);
+      waiting.push_back({.fiber = fiber.id,
+                         .name = fiber.name,
+                         .waits_for = reason != nullptr ? reason : "nothing",
+                         .joins = joined != nullptr ? joined->id : 0});
+    });
+  } catch (std::bad_alloc const&) {  // NOLINT: a shorter report
+  }
+  world->stuck(waiting, hopeless);
+}
+
 bool scheduler::drain(time_point deadline) {
   using namespace std::chrono_literals;
   auto next_report = deadline == never ? deadline_after(report_interval) : deadline;
   // Fibers before the jobs that they leave: who has ended has noted them.
   while (!entrance.empty(all_counters()) || !left.none()) {
-    for_each_live([](fiber_record& fiber) { cancel(fiber, cancel_reason::shutdown); });
+    cancel_all();
     auto const present = deadline_after(0ns);
     if (present >= next_report) {
       report_remaining();

@@ -70,6 +70,15 @@ public:
   /// Calls `f` for each offloaded call that runs in the runtime's own pools, and for each that its fibers have left
   /// behind in others: what drain() may be waiting for. Under the pools' locks: `f` must be short, and offload nothing.
   void for_each_running_job(std::function<void(running_job const&)> const& f) const;
+  /// Cancels every live fiber but `spared` with reason shutdown, in the order of their records' addresses.
+  void cancel_all(fiber_record const* spared = nullptr) noexcept;
+  /// Tasks that live, or have ended while a handle still refers to them. Exact when nothing runs.
+  [[nodiscard]] std::int64_t records_out() const noexcept;
+
+  /// Waits until no visitor is inside: what they brought is queued.
+  void await_visitors() const noexcept;
+  /// For the worker of a closed world: tells the environment who waits for what. See environment::stuck().
+  void report_stuck(bool hopeless) noexcept;
   /// `t` on the runtime's own coarse clock, which starts with it and wraps after 49 days.
   [[nodiscard]] std::uint32_t milliseconds(time_point t) const noexcept {
     return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(t - began).count());
@@ -122,7 +131,7 @@ public:
   std::uint8_t const default_stack_class;
   environment* const world;  ///< null: the real one
   time_point const began;
-  record_pool* const records;
+  record_pool_owner records;
   stack_pool stacks;
   idle_set idle;
   injection_queue injected;
@@ -130,6 +139,7 @@ public:
   job_pool offload;   ///< for calls that compute
   job_pool blocking;  ///< for calls that block
   worker_list workers;
+  wait_list until_quiet;  ///< who waits until nothing is ready; with one worker
   stand_ins away;
   monitor watch;
   door entrance;

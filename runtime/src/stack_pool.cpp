@@ -104,7 +104,18 @@ stack_range stack_pool::make(std::uint8_t size_class) noexcept {
   }
   // Without the lock, as is all that touches the new memory.
   auto const guard_bytes = guard_bytes_of(size_class);
-  range.end = range.at + install_guards(range, guard_bytes) * range.stride;
+  std::byte* const guarded = range.at + install_guards(range, guard_bytes) * range.stride;
+  if (guarded != range.end) {
+    // The rest goes back, or a program at the limit of its mappings would use up its address space too. Unless others
+    // have taken what follows meanwhile: then it is lost.
+    std::lock_guard const lock{mutex_};
+    auto& from = reserves_[size_class];
+    if (from.at == range.end) {
+      from.at = guarded;
+      made_ -= static_cast<std::size_t>(range.end - guarded) / range.stride;
+    }
+    range.end = guarded;
+  }
   range.offset = guard_bytes;
   return range;
 }

@@ -390,6 +390,7 @@ WEFT_UNINSTRUMENTED void worker::run_eagerly(worker* w, fiber_record& self, fibe
   sanitizer_release(&child);
   w->identity.enter_on_fiber_stack();
   sanitizer_acquire(&child);
+  if (w->in_order_) w->tell_step(child);
   suspend(w, &self, w->place(child) ? &child : nullptr, after::next_in_line);
   if constexpr (sanitized) go_on_as(self);
 }
@@ -487,8 +488,18 @@ fiber_record* worker::pick_in_order() noexcept {
   leaving_ = last_now() >= leave_at_;
   if (leaving_) return nullptr;
   auto const ready = ordered_.size();
-  if (ready < 2 || home.world == nullptr) return ordered_.take(0);
-  return ordered_.take(home.world->choose(ready) % ready);
+  bool const any_choice = ready > 1 && home.world != nullptr;
+  fiber_record* const next = ordered_.take(any_choice ? home.world->choose(ready) % ready : 0);
+  if (next != nullptr) tell_step(*next);
+  return next;
+}
+
+/// Where an environment keeps account of what happens.
+void worker::tell_step(fiber_record const& fiber) const noexcept {
+  if (home.world == nullptr) return;
+  home.world->runs({.fiber = fiber.id,
+                    .waited_for = fiber.waits_for.load(std::memory_order_relaxed),  // its own, and it does not run
+                    .cause = fiber.ticket.cause()});
 }
 
 /// Every so many switches: what would starve if the ring never ran dry.

@@ -126,6 +126,7 @@ private:
   void* enter(fiber_record& fiber) noexcept;
   fiber_record* pick_next() noexcept;
   fiber_record* pick_in_order() noexcept;
+  void tell_step(fiber_record const& fiber) const noexcept;
   fiber_record* tick() noexcept;
   fiber_record* take_from_others() noexcept;
   fiber_record* take_injected() noexcept;
@@ -152,6 +153,8 @@ private:
   fiber_record* sleep() noexcept;
   time_point with_slack(time_point deadline) const noexcept;
   fiber_record* skip_time() noexcept;
+  bool wake_who_waits_for_quiet() noexcept;
+  fiber_record* end_deadlock() noexcept;
   void fail_unplaced() noexcept;
 
   static constexpr std::uint32_t ticks_between_looks = 64;

@@ -4,6 +4,7 @@
 
 #include "aside_join.hpp"
 #include "coarse_clock.hpp"
+#include "fatal.hpp"
 #include "scheduler.hpp"
 #include "task_end.hpp"
 #include "worker.hpp"
@@ -184,6 +185,31 @@ fiber_record* worker::skip_time() noexcept {
   return nullptr;
 }
 
+/// All fibers have come to rest: the oldest that waits for just that goes on.  @returns false if none does
+bool worker::wake_who_waits_for_quiet() noexcept {
+  wait_node* first = nullptr;
+  {
+    wait_list::section list{home.until_quiet};
+    (void)list.claim(1, &first);
+  }
+  if (first == nullptr) return false;
+  first->owner->wake();
+  return true;
+}
+
+/// In a closed world nothing is ready, and no time will come: if fibers wait all the same, they do so for good.
+fiber_record* worker::end_deadlock() noexcept {
+  if (home.live_fibers() == 0) return nullptr;
+  // Who spawned the first fiber may still be on its way out, and would not wake us when it is.
+  home.await_visitors();
+  if (fiber_record* const fiber = pick_next()) return fiber;
+  home.report_stuck(false);
+  home.cancel_all();
+  if (fiber_record* const fiber = pick_next()) return fiber;
+  home.report_stuck(true);
+  fatal("all fibers wait for good, and have been cancelled to no avail");
+}
+
 /// Where timers come thick and fast, a little slack lets one wake-up serve several. A worker that was woken by one not
 /// long ago adds what the kernel by default adds to a thread's sleep; others sleep exactly.
 time_point worker::with_slack(time_point deadline) const noexcept {
@@ -193,8 +219,12 @@ time_point worker::with_slack(time_point deadline) const noexcept {
 }
 
 fiber_record* worker::sleep() noexcept {
+  if (home.workers.size() == 1 && wake_who_waits_for_quiet()) return pick_next();
   if (home.world != nullptr) {
     if (fiber_record* const fiber = skip_time()) return fiber;
+    if (home.world->closed()) {
+      if (fiber_record* const fiber = end_deadlock()) return fiber;
+    }
   }
   // A stand-in that is not needed does not count among those who could take new work, and looks at its own only.
   bool const resting = stands_in_ && !searching_ && home.away.relieve(*this);

@@ -3,10 +3,28 @@
 /// The seam for determinism: what the scheduler asks of the world around it.
 
 #include <weft/runtime/clock.hpp>
+#include <weft/runtime/detail/wait_ticket.hpp>
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
 namespace weft {
+
+/// A fiber that is about to run, as environment::runs() learns of it.
+struct fiber_step {
+  std::uint64_t fiber = 0;                  ///< its id
+  char const* waited_for = nullptr;         ///< null: it takes its first step, or had yielded
+  wake_cause cause = wake_cause::notified;  ///< how that wait ended
+};
+
+/// A fiber that waits, as environment::stuck() learns of it.
+struct waiting_fiber {
+  std::uint64_t fiber = 0;          ///< its id
+  char const* name = nullptr;       ///< null: none
+  char const* waits_for = nullptr;  ///< a word or two, never null
+  std::uint64_t joins = 0;          ///< the id of the fiber whose end it waits for; 0: none
+};
 
 /// Time and choice as a one-worker runtime sees them. A runtime without one uses the real clock and runs fibers in
 /// order. All members are called on the worker alone.
@@ -26,6 +44,22 @@ public:
   /// Nothing can run before `deadline` (`never`: before something from outside).
   /// @returns true if now() has become `deadline`; false to sleep in real time.
   [[nodiscard]] virtual bool skip_to(time_point deadline) noexcept = 0;
+
+  /// Whether nothing outside of the runtime takes part in what happens in it, so that a run depends on this object
+  /// alone. Then offloaded calls run in place, descriptors cannot be waited for, a wake from another thread aborts, and
+  /// fibers that all wait for good are told to stuck().
+  [[nodiscard]] virtual bool closed() const noexcept { return false; }
+
+  /// `step.fiber` runs next.
+  virtual void runs(fiber_step const& step) noexcept { (void)step; }
+
+  /// In a closed world all fibers wait, and no deadline is set. Those are `fibers`; they are cancelled when this
+  /// returns.
+  /// @param hopeless  they have been cancelled, and wait all the same: the process is aborted when this returns
+  virtual void stuck(std::span<waiting_fiber const> fibers, bool hopeless) noexcept {
+    (void)fibers;
+    (void)hopeless;
+  }
 };
 
 }  // namespace weft

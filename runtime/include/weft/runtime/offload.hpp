@@ -75,7 +75,7 @@ job_result_of<std::decay_t<F>, std::decay_t<Args>...> run_owned(job_route route,
 /// for room. On a thread of either pool of a runtime it runs in place. Waits inside `f` are waits of an OS thread.
 /// @returns what `f` returns; throws what it throws
 /// @throws no_runtime  outside of a runtime
-/// @throws std::system_error  if the pool has no thread and none can be had
+/// @throws std::bad_alloc; std::system_error  if the pool has no thread yet and none can be had
 /// @par Cancellation
 /// A cancellation point. Cancelled before `f` started, it is not called; cancelled while it runs, its end is waited
 /// for, and then `cancelled` is thrown.

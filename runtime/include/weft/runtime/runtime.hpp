@@ -19,6 +19,8 @@ namespace weft {
 
 namespace detail {
 
+struct runtime_insight;
+
 /// A caller from outside on its way into a runtime, which is not taken down meanwhile.
 class admission {
 public:
@@ -43,7 +45,8 @@ class runtime {
 public:
   /// Starts the workers.
   /// @throws std::invalid_argument  for options out of range, saying which
-  /// @throws std::system_error  if a thread or an event loop cannot be had; nothing is left behind
+  /// @throws std::system_error, std::bad_alloc  if a thread or an event loop cannot be had, or memory; nothing is left
+  ///   behind
   /// @throws what `on_worker_start` throws; nothing is left behind
   explicit runtime(runtime_options options = {});
   runtime(runtime const&) = delete;
@@ -69,7 +72,7 @@ public:
 
   /// Runs `f()` as a fiber and waits for it; only the caller waits, be it fiber or thread.
   /// @returns what it returns, or throws what it throws
-  /// @throws runtime_stopped  when the runtime is not running
+  /// @throws runtime_stopped  when the runtime is not running; otherwise as weft::spawn() and task::get()
   template <class F>
     requires spawnable<F>
   detail::spawn_result<F> run(F&& f) {
@@ -126,6 +129,7 @@ public:
   [[nodiscard]] runtime_stats stats() const;
 
 private:
+  friend struct detail::runtime_insight;
   detail::admission admit() const;
   bool stop(time_point deadline);
 
@@ -141,7 +145,7 @@ void check_run_outside();
 
 /// Makes a runtime, runs `f()` in it as a fiber, cancels and joins what `f` left behind, and returns or throws what `f`
 /// did. The calling thread sleeps meanwhile. The first SIGINT cancels `f` (see `runtime_options::handle_sigint`).
-/// @throws error  inside a fiber: call `f` itself there, or spawn it
+/// @throws error  inside a fiber: call `f` itself there, or spawn it; otherwise as runtime's constructor and run()
 template <class F>
   requires spawnable<F>
 detail::spawn_result<F> run(F&& f, runtime_options options = {}) {

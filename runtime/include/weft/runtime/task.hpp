@@ -45,6 +45,7 @@ public:
   /// Waits for the end and takes the result: returns what the callable returned, or throws what left it. Once only.
   /// @par Cancellation
   /// A cancellation point of the caller; cancelled means that nothing has been taken.
+  /// @throws stack_unavailable  if no stack could be had for the task, so that its callable was never called
   /// @throws std::system_error  resource_deadlock_would_occur, if a task waits for itself or tasks wait in a circle
   T get() {
     wait();
@@ -94,6 +95,7 @@ public:
 
   /// Calls `callback()` when the task has ended: on its fiber, or at once, here, if it has. It must not wait; what it
   /// throws goes to `on_unhandled_exception`.
+  /// @throws std::bad_alloc  and then `callback` is not called
   template <std::invocable F>
   void on_done(F callback) const {
     detail::add_end_callback(checked(), std::move(callback));

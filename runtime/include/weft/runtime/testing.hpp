@@ -1,9 +1,17 @@
 #pragma once
 /// @file
 /// For tests of programs that use weft: schedules that repeat, time that does not have to pass, and the worst case.
+///
+/// Assertions of test frameworks, such as Catch2's or GoogleTest's, are made for one thread at a time. In a runtime
+/// with one worker (simulation, fifo(), in_virtual_time()) they may be used in fibers as well as in the test itself: as
+/// long as the test's thread waits in run(), fibers alone go on, one at a time, and what they did comes before what
+/// follows run(). An assertion that throws takes its fiber's exception's way: through get() or run() to the test.
 
 #include <weft/runtime/environment.hpp>
+#include <weft/runtime/error.hpp>
 #include <weft/runtime/options.hpp>
+#include <weft/runtime/runtime.hpp>
+#include <weft/runtime/simulation.hpp>
 
 #include <memory>
 
@@ -43,5 +51,31 @@ private:
   options.order = scheduling::forced_migration;
   return options;
 }
+
+/// The present as the calling fiber's runtime sees it: virtual, where time is. On other threads that of `clock`.
+[[nodiscard]] time_point now() noexcept;
+
+/// Waits until every other fiber of the caller's runtime has come to rest: it waits or has ended, and none is ready. No
+/// virtual time passes. If several wait for this, they go on one by one, the next when all others rest again.
+/// A cancellation point.
+/// @throws error  if the runtime has more than one worker; no_runtime outside of a fiber
+void run_until_blocked();
+
+/// Something is left over that a test says must not be. `what()` says what.
+class leak : public error {
+public:
+  using error::error;
+};
+
+/// Throws unless nothing is left in `rt`: no fiber lives, and no handle refers to a task, ended or not. Call it from
+/// outside, when the work is done. A handle may still be on its way to its end on a worker: that is waited for. A
+/// runtime that is stopped holds nothing.
+/// @throws leak; error  on one of the runtime's own fibers
+void expect_no_leaks(runtime const& rt);
+
+/// The same from a fiber, for its own runtime, which has one worker: no fiber but the caller lives, and no handle is
+/// out but the caller's. In a simulation, at the end of `f`, it so tells what would be cancelled.
+/// @throws leak; error  if the runtime has more than one worker; no_runtime outside of a fiber
+void expect_no_leaks();
 
 }  // namespace weft::testing

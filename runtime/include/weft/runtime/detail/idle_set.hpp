@@ -66,6 +66,12 @@ public:
     return false;
   }
 
+  /// Whether all of `workers` sleep. What they did before is then visible to the caller.
+  [[nodiscard]] bool all_parked(std::uint32_t workers) noexcept {
+    std::lock_guard const lock{mutex_};  // pairs with park()
+    return parked_count_ == workers;
+  }
+
   /// The calling worker wants to search.  @returns false if enough do
   [[nodiscard]] bool search(std::uint32_t workers) noexcept {
     // A bound kept loosely: two that come at once may both be let in.

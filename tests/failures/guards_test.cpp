@@ -1,0 +1,146 @@
+/// @file
+/// Guards of stacks where the kernel cannot install them by advice, and where it cannot install them at all.
+
+#include "faults.hpp"
+
+#include "support/catch.hpp"
+#include "support/death.hpp"
+#include "support/run_on.hpp"
+#include "support/verify.hpp"
+
+#include <weft/runtime/spawn.hpp>
+#include <weft/runtime/testing.hpp>
+#include <weft/runtime/this_fiber.hpp>
+#include <weft/sync/event.hpp>
+
+#include "stack_pool.hpp"
+
+#include <atomic>
+#include <csignal>
+#include <cstddef>
+#include <vector>
+
+using namespace weft::test;
+using weft::detail::guard_kind;
+using weft::detail::stack;
+using weft::detail::stack_cache;
+using weft::detail::stack_pool;
+
+namespace {
+
+void never_entered(weft::detail::transfer) {}
+
+/// For as long as it lives, the kernel behaves as said.
+class kernel {
+public:
+  kernel(bool without_advice, bool without_protection)
+      : advice_(faults::no_guard_advice.exchange(without_advice)),
+        protection_(faults::no_protection.exchange(without_protection)) {}
+  kernel(kernel const&) = delete;
+  ~kernel() {
+    faults::no_guard_advice.store(advice_);
+    faults::no_protection.store(protection_);
+  }
+
+private:
+  bool advice_;
+  bool protection_;
+};
+
+/// Spawns fibers that all need stacks at once.  @returns how many ran
+int run_at_once(int count) {
+  std::atomic<int> ran{0};
+  int without_stack = 0;
+  weft::event go;
+  std::vector<weft::task<void>> tasks;
+  for (int i = 0; i < count; ++i) {
+    tasks.push_back(weft::spawn([&] {
+      ran.fetch_add(1);
+      go.wait();
+    }));
+  }
+  weft::testing::run_until_blocked();
+  go.set();
+  for (auto& t : tasks) {
+    try {
+      t.get();
+    } catch (weft::stack_unavailable const&) {
+      ++without_stack;
+    }
+  }
+  verify(ran.load() + without_stack == count);
+  return ran.load();
+}
+
+}  // namespace
+
+TEST_CASE("H13: where advice cannot guard stacks, protection does", "[stack][failure][hazard][H12][H13]") {
+  kernel const old{true, false};
+  auto const before = faults::protections_made.load();
+  {
+    stack_pool pool{64 * 1024, &never_entered};
+    CHECK(pool.guard() == guard_kind::protection);
+  }
+  auto const number = GENERATE(std::size_t{0}, std::size_t{250});
+  auto const below = GENERATE(std::size_t{1}, std::size_t{4096});
+  auto const d = run_in_child([&] {
+    stack_pool pool{64 * 1024, &never_entered};
+    stack_cache cache{pool};
+    stack* last = nullptr;
+    for (std::size_t i = 0; i <= number; ++i) last = cache.take(2);
+    *const_cast<std::byte volatile*>(last->bottom) = std::byte{1};  // the stack itself is no guard
+    *const_cast<std::byte volatile*>(last->bottom - below) = std::byte{1};
+  });
+  CHECK_FALSE(d.exited);
+  CHECK(d.status == SIGSEGV);
+  run_with({.workers = 1}, [] { verify(run_at_once(300) == 300); });
+  CHECK(faults::protections_made.load() >= before + 300);
+}
+
+TEST_CASE("H13: a stack that cannot be protected is never used, and its task ends with stack_unavailable",
+          "[stack][failure][hazard][H13][rule17]") {
+  kernel const old{true, false};
+  weft::runtime rt{{.workers = 1}};
+  {
+    kernel const at_its_limit{true, true};
+    CHECK_THROWS_AS(rt.run([] {}), weft::stack_unavailable);
+    CHECK(rt.live_fibers() == 0);
+  }
+  rt.run([] { verify(run_at_once(50) == 50); });
+  {
+    kernel const at_its_limit{true, true};
+    // On the stacks that are there.
+    rt.run([] {
+      auto const ran = run_at_once(300);
+      verify(ran >= 49 && ran < 300);
+    });
+  }
+  rt.run([] { verify(run_at_once(300) == 300); });
+  weft::testing::expect_no_leaks(rt);
+}
+
+TEST_CASE("H13: memory advice that fails later on leads to stack_unavailable, not to an unguarded stack",
+          "[stack][failure][hazard][H13][rule17]") {
+  {
+    stack_pool pool{64 * 1024, &never_entered};
+    if (pool.guard() != guard_kind::advice) return;  // this kernel never had it
+  }
+  weft::runtime rt{{.workers = 1}};
+  {
+    kernel const out_of_memory{true, false};
+    CHECK_THROWS_AS(rt.run([] {}), weft::stack_unavailable);
+  }
+  rt.run([] { verify(run_at_once(200) == 200); });
+}
+
+TEST_CASE("H13: stacks that cannot be guarded use up no address space", "[stack][failure][hazard][H13]") {
+  weft::runtime rt{{.workers = 1}};
+  rt.run([] { verify(run_at_once(30) == 30); });
+  auto const mappings = faults::mappings_made.load();
+  {
+    kernel const without_guards{true, true};
+    for (int i = 0; i < 200; ++i) rt.run([] { verify(run_at_once(60) < 60); });
+  }
+  CHECK(faults::mappings_made.load() <= mappings + 1);
+  rt.run([] { verify(run_at_once(300) == 300); });
+}
