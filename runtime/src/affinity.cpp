@@ -7,7 +7,7 @@
 #include <string>
 #include <system_error>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 unpinned::unpinned() noexcept : changed_(false) {
   worker const* const w = current_worker();
@@ -36,4 +36,4 @@ void pin_to(int cpu) {
                           "weft: a worker cannot be pinned to CPU " + std::to_string(cpu));
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

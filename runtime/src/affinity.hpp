@@ -4,7 +4,7 @@
 
 #include <sched.h>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// A thread inherits its creator's CPUs. On a pinned worker this gives the calling thread back, for as long as it
 /// lives, those that the runtime's maker had; elsewhere it does nothing. Nothing may wait meanwhile.
@@ -24,4 +24,4 @@ private:
 /// Pins the calling thread.  @throws std::system_error
 void pin_to(int cpu);
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -12,7 +12,7 @@
 #include <weft/runtime/detail/fiber_record.hpp>
 #include <weft/runtime/waiter.hpp>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Lives on the joiner's stack.
 class aside_join {
@@ -54,4 +54,4 @@ private:
   bool was_cancelled_ = false;
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

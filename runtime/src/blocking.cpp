@@ -3,7 +3,7 @@
 #include "scheduler.hpp"
 #include "worker.hpp"
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 away_from_worker::away_from_worker() noexcept {
   worker* const w = current_worker();
@@ -20,4 +20,4 @@ away_from_worker::~away_from_worker() {
   called_->away.dismiss();
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 inline std::uint64_t coarse_now() noexcept {
 #if defined(__x86_64__)
@@ -16,4 +16,4 @@ inline std::uint64_t coarse_now() noexcept {
 #endif
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

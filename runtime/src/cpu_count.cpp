@@ -7,7 +7,7 @@
 #include <string>
 #include <thread>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -78,4 +78,4 @@ std::size_t cpu_count() noexcept {
   return count;
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -7,7 +7,7 @@
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/waiter.hpp>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 bool wait_descriptor(int descriptor, readiness what, time_point deadline) {
   check_not_forked();
@@ -24,4 +24,4 @@ bool wait_descriptor(int descriptor, readiness what, time_point deadline) {
   return cause == wake_cause::notified;
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

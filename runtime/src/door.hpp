@@ -23,7 +23,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// @tparam Atomics  see atomics.hpp
 template <class Atomics = std_atomics>
@@ -107,4 +107,4 @@ private:
 
 using door = basic_door<>;
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

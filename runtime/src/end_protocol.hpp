@@ -15,7 +15,7 @@
 
 #include <cstdint>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// @tparam List  a basic_wait_list
 template <class List>
@@ -67,4 +67,4 @@ struct end_protocol {
   [[nodiscard]] static bool has_ended(List const& end) noexcept { return (end.flags() & ended) != 0; }
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

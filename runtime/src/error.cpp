@@ -1,6 +1,6 @@
 #include <weft/runtime/error.hpp>
 
-namespace weft {
+namespace weft::inline v0 {
 
 char const* to_string(cancel_reason reason) noexcept {
   switch (reason) {
@@ -13,4 +13,4 @@ char const* to_string(cancel_reason reason) noexcept {
   return "unknown";
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

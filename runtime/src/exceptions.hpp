@@ -9,7 +9,7 @@
 
 #include <cxxabi.h>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Where this thread keeps its state. Each worker asks once, for itself: the accessor is declared `const`, and a
 /// compiler may keep its answer over a switch to another thread.
@@ -17,4 +17,4 @@ inline exception_state* thread_exceptions() noexcept {
   return reinterpret_cast<exception_state*>(abi::__cxa_get_globals());
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -5,11 +5,11 @@
 #include <cstdio>
 #include <cstdlib>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 [[noreturn]] inline void fatal(char const* what) noexcept {
   std::fprintf(stderr, "weft: %s\n", what);
   std::abort();
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -2,7 +2,7 @@
 
 #include <system_error>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace {
 
@@ -39,4 +39,4 @@ void fiber::drop() noexcept {
   detail::join_and_release(*std::exchange(record_, nullptr));
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

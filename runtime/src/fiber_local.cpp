@@ -10,7 +10,7 @@
 #include <atomic>
 #include <utility>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -85,4 +85,4 @@ void destroy_locals(stack& of) noexcept {
   while (of.locals != nullptr) destroy_local(of.locals, *of.locals);
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -10,7 +10,7 @@
 
 #include <cstdint>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 #if defined(__x86_64__)
 
@@ -50,4 +50,4 @@ inline void reset_floating_point_of(void*) noexcept {}
 
 #endif
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

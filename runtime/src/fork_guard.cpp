@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <system_error>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 constexpr char const* refusal =
@@ -36,4 +36,4 @@ void refuse_in_child() { throw runtime_stopped(std::string("weft: ") + refusal);
 
 void die_in_child() noexcept { fatal(refusal); }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -9,7 +9,7 @@
 
 #include <atomic>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Lives as long as a running runtime. The first of a process registers with the system.
 class fork_watch {
@@ -44,4 +44,4 @@ inline void expect_not_forked() noexcept {
     die_in_child();
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -6,7 +6,7 @@
 #include <future>
 #include <stdexcept>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 void throw_no_state() { throw std::future_error(std::future_errc::no_state); }
 
@@ -67,4 +67,4 @@ bool future_state::wait(time_point deadline) {
   return is_ready();
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -17,7 +17,7 @@
 #include <string>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace detail {
 
@@ -138,4 +138,4 @@ int runtime::wake_fd() const {
   return entry.home()->workers[0].loop.wake_descriptor();
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <mutex>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// @tparam T        has a `next`
 /// @tparam Atomics  see atomics.hpp
@@ -59,4 +59,4 @@ private:
 
 using injection_queue = basic_injection_queue<fiber_record>;
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -13,7 +13,7 @@
 #include <array>
 #include <ostream>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace detail {
 
@@ -149,4 +149,4 @@ runtime_stats runtime::stats() const {
   return stopped;
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <utility>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -407,4 +407,4 @@ std::string to_string(running_job const& job) {
   return text.append(", for ").append(std::to_string(ms)).append(" ms");
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -34,7 +34,7 @@
 #include <string_view>
 #include <thread>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// The job that the calling thread of a pool runs, or null. Not for fibers: they change their threads.
 [[nodiscard]] offload_job* job_of_this_thread() noexcept;
@@ -156,4 +156,4 @@ private:
   wait_list drained_;
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

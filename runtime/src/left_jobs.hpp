@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <mutex>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class left_jobs {
 public:
@@ -47,4 +47,4 @@ private:
   std::atomic<std::size_t> count_{0};
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

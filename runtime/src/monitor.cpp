@@ -16,7 +16,7 @@
 #include <memory>
 #include <string>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -183,4 +183,4 @@ void monitor::report(worker const& w, std::chrono::nanoseconds busy) noexcept {
   }
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class scheduler;
 class worker;
@@ -78,4 +78,4 @@ private:
   std::size_t standing_in_ = 0;  // the monitor's
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

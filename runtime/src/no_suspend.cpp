@@ -7,7 +7,7 @@
 
 #include <string>
 
-namespace weft {
+namespace weft::inline v0 {
 
 no_suspend_scope::no_suspend_scope() noexcept {
   detail::worker const* const w = detail::current_worker();
@@ -31,4 +31,4 @@ void refuse_suspension(fiber_record const& fiber) noexcept {
 }
 
 }  // namespace detail
-}  // namespace weft
+}  // namespace weft::inline v0

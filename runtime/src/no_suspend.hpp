@@ -8,8 +8,8 @@
 
 #include <weft/runtime/detail/fiber_record.hpp>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 [[noreturn]] void refuse_suspension(fiber_record const& fiber) noexcept;
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

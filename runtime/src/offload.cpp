@@ -12,7 +12,7 @@
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/waiter.hpp>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -169,4 +169,4 @@ job_outcome pass_job(job_route route, offload_job& job, std::stop_source& stop, 
   return pass(*pool, job, stop, may_leave);
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

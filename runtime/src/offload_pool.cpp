@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace {
 
@@ -66,4 +66,4 @@ std::size_t offload_pool::threads() const noexcept { return pool_->threads(); }
 std::size_t offload_pool::running() const noexcept { return pool_->running(); }
 std::size_t offload_pool::queued() const noexcept { return pool_->queued(); }
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class ordered_queue {
 public:
@@ -43,4 +43,4 @@ private:
   published<std::size_t> size_{};
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

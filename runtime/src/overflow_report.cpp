@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -107,4 +107,4 @@ overflow_report::~overflow_report() {
   segmentation_faults.release();
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

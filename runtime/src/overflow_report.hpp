@@ -4,7 +4,7 @@
 /// in the guard ends the process. The stack that overflowed has no room for a signal handler, so each worker's thread
 /// has another one for that.
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// An alternate stack for the calling thread's signal handlers, for as long as this lives.
 class signal_stack {
@@ -27,4 +27,4 @@ public:
   ~overflow_report();
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -5,7 +5,7 @@
 
 #include <weft/runtime/detail/fiber_record.hpp>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace {
 
@@ -30,4 +30,4 @@ pin_guard::~pin_guard() {
   if (fiber_ != nullptr) (void)set_pinned(*fiber_, outer_);
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

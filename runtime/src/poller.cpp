@@ -12,7 +12,7 @@
 #include <utility>
 #include <uv.h>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -155,4 +155,4 @@ void poller::unwatch(watch* watched) noexcept {
            [](uv_handle_t* handle) { delete reinterpret_cast<watch*>(handle); });
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -14,11 +14,11 @@
 struct uv_loop_s;
 struct uv_poll_s;
 
-namespace weft {
+namespace weft::inline v0 {
 class waiter;
 }
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class poller {
 public:
@@ -67,4 +67,4 @@ private:
   time_point armed_ = never;
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <new>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 record_pool::~record_pool() {
   while (chunk* const c = chunks_) {
@@ -151,4 +151,4 @@ void record_cache::flush() noexcept {
   }
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

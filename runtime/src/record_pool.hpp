@@ -23,7 +23,7 @@
 #include <mutex>
 #include <string_view>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Where an exception goes that nobody collected. Must outlive the runtime, as records do.
 using unhandled_handler = std::function<void(std::exception_ptr, std::string_view)>;
@@ -199,4 +199,4 @@ private:
   std::atomic<std::int64_t> out_{0};
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

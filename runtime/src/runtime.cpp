@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace {
 
@@ -139,4 +139,4 @@ std::size_t runtime::live_fibers() const noexcept {
   return scheduler_ != nullptr ? scheduler_->live_fibers() : 0;
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

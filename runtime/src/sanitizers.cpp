@@ -2,7 +2,7 @@
 
 #include <cstdlib>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 #if defined(WEFT_TSAN)
 
@@ -19,4 +19,4 @@ unsigned sanitizer_thread::switch_flag() noexcept { return chosen_flag; }
 
 #endif
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -58,7 +58,7 @@ void AnnotateIgnoreWritesEnd(char const* file, int line);
 #define WEFT_IDENTITY [[gnu::always_inline]]
 #endif
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// The stack that a context runs on, as AddressSanitizer knows it.
 struct stack_bounds {
@@ -181,4 +181,4 @@ inline constexpr bool sanitized = true;
 inline constexpr bool sanitized = false;
 #endif
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

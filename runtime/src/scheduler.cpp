@@ -16,7 +16,7 @@
 #include <string>
 #include <thread>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 /// Where fibers have an order, or must migrate, nobody stands in for a worker.
@@ -262,4 +262,4 @@ void scheduler::report_remaining() noexcept {
   }
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

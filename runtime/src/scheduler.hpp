@@ -31,7 +31,7 @@
 #include <sched.h>
 #include <vector>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class scheduler {
 public:
@@ -163,7 +163,6 @@ private:
     };
   }
 
-
   // What note_end() has to see to, away from what threads outside write. Bits:
   static constexpr unsigned ends_announced = 1;  // stop_admission() sets it: drain() waits for ends
   static constexpr unsigned ends_wait = 2;       // for_each_live() sets and clears it, under walking_
@@ -180,4 +179,4 @@ private:
   std::atomic<bool> driven_{false};  // a thread is in drive()
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

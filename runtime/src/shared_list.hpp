@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <mutex>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Thread-safe. What is in the list belongs to the list; what has been taken, to who took it.
 /// @tparam T        has a `next`
@@ -40,4 +40,4 @@ private:
   typename Atomics::template plain<T*> head_ = nullptr;
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

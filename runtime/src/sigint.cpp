@@ -7,7 +7,7 @@
 #include <csignal>
 #include <semaphore.h>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -72,4 +72,4 @@ void sigint_scope::sleep() noexcept { ::sem_wait(&news()); }
 
 bool sigint_scope::interrupted() noexcept { return arrived.load(std::memory_order_acquire); }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -6,7 +6,7 @@
 #include <csignal>
 #include <mutex>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class signal_hook {
 public:
@@ -55,4 +55,4 @@ private:
   struct sigaction before_{};
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -8,7 +8,7 @@
 #include <csignal>
 #include <pthread.h>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class blocked_signals {
 public:
@@ -27,4 +27,4 @@ private:
   unpinned cpus_;
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <unistd.h>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class signal_text {
 public:
@@ -44,4 +44,4 @@ private:
   std::size_t size_ = 0;
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

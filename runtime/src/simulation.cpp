@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-namespace weft::testing {
+namespace weft::inline v0::testing {
 
 using namespace weft::detail;
 
@@ -276,4 +276,4 @@ simulation::ending::~ending() {
   static_cast<simulated_world*>(home.world)->end();
 }
 
-}  // namespace weft::testing
+}  // namespace weft::inline v0::testing

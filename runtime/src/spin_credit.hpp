@@ -10,7 +10,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class spin_credit {
 public:
@@ -51,4 +51,4 @@ private:
   std::atomic<int> credit_{0};  // below 0: so often not to try
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -8,7 +8,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Tells the processor that this is a waiting loop.
 inline void cpu_relax() noexcept {
@@ -57,4 +57,4 @@ private:
 
 using spin_lock = basic_spin_lock<>;
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -17,7 +17,7 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -216,4 +216,4 @@ void stack_cache::flush() noexcept {
   }
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -25,7 +25,7 @@
 #include <mutex>
 #include <vector>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 struct fiber_record;
 struct local_node;
@@ -157,4 +157,4 @@ private:
   std::array<stack_range, stack_pool::classes> ranges_{};
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

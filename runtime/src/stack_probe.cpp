@@ -11,7 +11,7 @@
 #include <mutex>
 #include <thread>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -88,4 +88,4 @@ bool stack_probe::ask(pthread_t thread, std::chrono::milliseconds limit, stack_s
   return true;
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <pthread.h>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Where a fiber was found.
 struct stack_sample {
@@ -32,4 +32,4 @@ public:
   [[nodiscard]] bool ask(pthread_t thread, std::chrono::milliseconds limit, stack_sample& answer) const;
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <memory>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 stand_ins::stand_ins(scheduler& home, std::size_t most) : home_(home), most_(most) { resting_.reserve(most); }
 
@@ -53,4 +53,4 @@ bool stand_ins::relieve(worker& w) noexcept {
   return true;
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

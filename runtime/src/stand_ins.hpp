@@ -11,7 +11,7 @@
 #include <mutex>
 #include <vector>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class scheduler;
 class worker;
@@ -43,4 +43,4 @@ private:
   std::vector<worker*> resting_;  // the last to rest is the first to be called: it is warm
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -10,7 +10,7 @@
 
 #include <boost/context/detail/fcontext.hpp>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// `fctx`: the context that jumped here, suspended. `data`: what it passed.
 using transfer = boost::context::detail::transfer_t;
@@ -46,4 +46,4 @@ using entry_point = void (*)(transfer);
 }
 #endif
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -15,7 +15,7 @@
 #include <mutex>
 #include <system_error>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -406,4 +406,4 @@ void join_and_release(fiber_record& fiber) noexcept {
   free_record(fiber);
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -8,7 +8,7 @@
 
 #include <weft/runtime/detail/fiber_record.hpp>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 using task_end = end_protocol<wait_list>;
 static_assert(task_end::ended == fiber_record::ended && task_end::detached == fiber_record::detached);
@@ -45,4 +45,4 @@ void open_aside_join(fiber_record& fiber) noexcept;
 /// On a worker's own context: ends a task for which no stack could be had.
 void fail_task(fiber_record& record) noexcept;
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -11,7 +11,7 @@
 #include <string>
 #include <thread>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace detail {
 struct runtime_insight {
@@ -129,4 +129,4 @@ void expect_no_leaks() {
 }
 
 }  // namespace testing
-}  // namespace weft
+}  // namespace weft::inline v0

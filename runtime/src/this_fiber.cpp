@@ -8,7 +8,7 @@
 
 #include <thread>
 
-namespace weft {
+namespace weft::inline v0 {
 
 void sleep_until(time_point deadline) {
   waiter self{"sleep"};
@@ -51,4 +51,4 @@ bool cancel_requested() noexcept {
 }
 
 }  // namespace this_fiber
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -8,7 +8,7 @@
 #include <thread>
 #include <unistd.h>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 bool thread_barrier::asymmetric() noexcept {
   static bool const registered = ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0U, 0) == 0;
@@ -26,4 +26,4 @@ void std_atomics::pause(unsigned turn) noexcept {
   std::this_thread::yield();  // it has lost its CPU
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

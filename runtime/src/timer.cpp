@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -99,4 +99,4 @@ void call_every(time_point start, std::chrono::nanoseconds period, overlap polic
   }
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

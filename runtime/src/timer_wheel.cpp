@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 constexpr std::int64_t end_of_time = never.time_since_epoch().count();
@@ -120,4 +120,4 @@ void timer_wheel::refresh_next() noexcept {
   next_.store(slot == no_slot ? end_of_time : lists_[slot].earliest, std::memory_order_relaxed);
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -23,7 +23,7 @@
 #include <cstdint>
 #include <mutex>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class timer_wheel {
 public:
@@ -94,4 +94,4 @@ private:
   std::array<slot_list, std::size_t{levels} * slots> lists_{};
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace {
 
@@ -151,4 +151,4 @@ bool waiter::notify(placement where, wake_cause cause) noexcept {
   return true;
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -16,7 +16,7 @@
 #include <chrono>
 #include <utility>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 
@@ -564,4 +564,4 @@ bool worker::expire_timers(timer_wheel& of) noexcept {
   return true;
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

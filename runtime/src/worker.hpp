@@ -23,7 +23,7 @@
 #include <thread>
 #include <vector>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class scheduler;
 class worker;
@@ -167,8 +167,8 @@ private:
   after then_ = after::nothing;
 
   published<std::uint32_t> ticks_{ticks_between_looks};  // until the next look; stays 1 where fibers must migrate
-  std::uint64_t last_tick_ = 0;                           // on the coarse clock
-  std::uint64_t last_turn_ = 0;                           // when others had a turn before a joiner, on the coarse clock
+  std::uint64_t last_tick_ = 0;                          // on the coarse clock
+  std::uint64_t last_turn_ = 0;                          // when others had a turn before a joiner, on the coarse clock
   bool mail_first_ = false;
   bool const migrates_;                    // scheduling::forced_migration
   bool in_order_;                          // scheduling::fifo; changed by abandon() alone, as is the next
@@ -198,4 +198,4 @@ private:
   bool parked_ = false;                       // between two turns, with nothing ready
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -10,7 +10,7 @@
 #include <memory>
 #include <utility>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class worker_list {
 public:
@@ -44,4 +44,4 @@ private:
   std::atomic<std::size_t> size_{0};
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

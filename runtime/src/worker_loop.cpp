@@ -16,7 +16,7 @@
 #include <exception>
 #include <pthread.h>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 namespace {
 constexpr int search_rounds = 24;
@@ -284,4 +284,4 @@ fiber_record* worker::sleep() noexcept {
   return next;
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -2,7 +2,7 @@
 
 #include <weft/runtime/waiter.hpp>
 
-namespace weft {
+namespace weft::inline v0 {
 
 void event::set() noexcept {
   if (list_.try_set_flags(0, set_flag)) return;  // nobody waits
@@ -40,4 +40,4 @@ bool event::wait_until_(time_point deadline) {
   return false;
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

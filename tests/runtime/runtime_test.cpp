@@ -186,7 +186,8 @@ TEST_CASE("a runtime that cannot start leaves nothing behind", "[runtime][bad-in
     bool const refused = throws<std::system_error>([] { weft::runtime const rt{{.workers = 8}}; });
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &old) == 0);
     CHECK(refused);
-    // libuv 1.44 itself loses the epoll descriptor of the loop that uv_loop_init() could not finish. Nothing else may go.
+    // libuv 1.44 itself loses the epoll descriptor of the loop that uv_loop_init() could not finish. Nothing else may
+    // go.
     auto const after = descriptor_targets();
     std::vector<std::string> lost;
     std::set_difference(after.begin(), after.end(), before.begin(), before.end(), std::back_inserter(lost));

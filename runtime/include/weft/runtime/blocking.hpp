@@ -5,7 +5,7 @@
 #include <concepts>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace detail {
 
@@ -39,4 +39,4 @@ decltype(auto) blocking(F&& f) {
   return std::forward<F>(f)();
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <limits>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// The clock of all deadlines: steady, in nanoseconds.
 using clock = std::chrono::steady_clock;
@@ -63,4 +63,4 @@ template <class Clock, class Duration>
 }
 
 }  // namespace detail
-}  // namespace weft
+}  // namespace weft::inline v0

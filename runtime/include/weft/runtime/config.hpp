@@ -10,10 +10,12 @@
 
 #include <cstddef>
 
-namespace weft::detail {
+/// All names are in an inline namespace that changes with each incompatible version, so that two versions in one
+/// program are told apart by the linker.
+namespace weft::inline v0::detail {
 
 /// Fields written by different threads are kept this far apart. A constant of our own, because the standard's changes
 /// with compiler flags, and with it the layout of our types.
 inline constexpr std::size_t cache_line = 64;
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <span>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// A fiber that is about to run, as environment::runs() learns of it.
 struct fiber_step {
@@ -62,4 +62,4 @@ public:
   }
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

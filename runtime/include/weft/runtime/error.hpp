@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <stdexcept>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// Base of weft's own failures. Failures of the operating system are `std::system_error`.
 class error : public std::runtime_error {
@@ -60,4 +60,4 @@ private:
   cancel_reason reason_;
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

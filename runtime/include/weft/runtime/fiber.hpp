@@ -22,7 +22,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// A callable that a `fiber` can run with these arguments, with or without a `std::stop_token` before them.
 template <class F, class... Args>
@@ -141,4 +141,4 @@ private:
   std::stop_source stop_{std::nostopstate};
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

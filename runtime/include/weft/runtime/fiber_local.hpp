@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace detail {
 
@@ -128,4 +128,4 @@ private:
   std::unique_ptr<detail::local_maker<T>> maker_;
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

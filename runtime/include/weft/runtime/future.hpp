@@ -19,7 +19,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 
 template <class T>
 class promise;
@@ -179,4 +179,4 @@ private:
   detail::future_owner<T> state_;
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

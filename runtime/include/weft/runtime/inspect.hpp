@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// What a fiber is doing.
 enum class task_state : unsigned char {
@@ -67,4 +67,4 @@ struct runtime_stats {
 /// @throws no_runtime  outside of a fiber; use `runtime::dump` there
 void dump(std::ostream& to);
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -5,7 +5,7 @@
 
 #include <mutex>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace detail {
 struct fiber_record;
@@ -40,4 +40,4 @@ private:
   std::lock_guard<Mutex> lock_;
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

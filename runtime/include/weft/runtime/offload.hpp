@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// Choices for one offloaded call. A call that is given any owns its callable and its arguments.
 struct offload_options {
@@ -113,4 +113,4 @@ auto offload_blocking(offload_options const& options, F&& f, Args&&... args) {
                            std::forward<Args>(args)...);
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

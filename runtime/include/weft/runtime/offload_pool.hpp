@@ -13,7 +13,7 @@
 #include <string_view>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// Whether a pool's threads stay.
 enum class pool_growth : unsigned char {
@@ -92,4 +92,4 @@ private:
   std::chrono::nanoseconds report_every_;
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// Which worker a ready fiber goes to.
 enum class scheduling : unsigned char {
@@ -112,4 +112,4 @@ struct spawn_options {
   bool detached = false;
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

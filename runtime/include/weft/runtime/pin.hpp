@@ -3,7 +3,7 @@
 /// `pin_guard`: keeps a fiber on its worker for a while. For libraries that keep `thread_local` state, or insist that a
 /// lock is given back by the thread that took it.
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace detail {
 struct fiber_record;
@@ -32,4 +32,4 @@ private:
   bool outer_ = false;           // there is a guard around this one
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace detail {
 
@@ -157,4 +157,4 @@ detail::spawn_result<F> run(F&& f, runtime_options options = {}) {
   return task.get();
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -22,7 +22,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft::testing {
+namespace weft::inline v0::testing {
 
 /// All fibers of a simulation wait, and nothing will ever wake them. `what()` names each and says what it waits for.
 class deadlock : public error {
@@ -100,4 +100,4 @@ private:
   simulation_options options_;
 };
 
-}  // namespace weft::testing
+}  // namespace weft::inline v0::testing

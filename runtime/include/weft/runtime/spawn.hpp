@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// A callable that a fiber can run with these arguments, all of which it owns.
 template <class F, class... Args>
@@ -76,4 +76,4 @@ task<detail::spawn_result<F, Args...>> spawn(spawn_options const& options, F&& f
   return detail::spawn_in(nullptr, &options, std::forward<F>(f), std::forward<Args>(args)...);
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 
 class fiber;
 
@@ -128,4 +128,4 @@ private:
   detail::result_record<T>* record_ = nullptr;
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -15,7 +15,7 @@
 
 #include <memory>
 
-namespace weft::testing {
+namespace weft::inline v0::testing {
 
 /// Time that stands still while any fiber can run, and then jumps to the next deadline.
 class virtual_time final : public environment {
@@ -78,4 +78,4 @@ void expect_no_leaks(runtime const& rt);
 /// @throws leak; error  if the runtime has more than one worker; no_runtime outside of a fiber
 void expect_no_leaks();
 
-}  // namespace weft::testing
+}  // namespace weft::inline v0::testing

@@ -11,7 +11,7 @@
 #include <functional>
 #include <string_view>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// Identifies a fiber for as long as the process lives.
 class fiber_id {
@@ -69,7 +69,7 @@ void sleep_until(std::chrono::time_point<Clock, Duration> deadline) {
   sleep_until(detail::to_deadline(deadline));
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0
 
 template <>
 struct std::hash<weft::fiber_id> {

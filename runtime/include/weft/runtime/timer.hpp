@@ -14,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// What every() does when a call is due and the one before has not ended.
 enum class overlap : unsigned char {
@@ -122,4 +122,4 @@ task<void> every(spawn_options const& options, std::chrono::duration<Rep, Period
   return detail::spawn_every(&options, detail::to_nanoseconds(period), std::forward<F>(f), policy);
 }
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -23,7 +23,7 @@
 
 #include <cstdint>
 
-namespace weft {
+namespace weft::inline v0 {
 
 namespace detail {
 struct fiber_record;
@@ -81,4 +81,4 @@ private:
   detail::timer_node timer_;
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

@@ -7,7 +7,7 @@
 
 #include <chrono>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// A flag that fibers and threads can wait for. As asyncio's `Event`.
 /// @par Thread safety
@@ -46,4 +46,4 @@ private:
   detail::wait_list list_;
 };
 
-}  // namespace weft
+}  // namespace weft::inline v0

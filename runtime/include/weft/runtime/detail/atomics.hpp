@@ -5,7 +5,7 @@
 
 #include <atomic>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Two threads that each write one word and then read the other's need a barrier between the two on both sides. Where
 /// one side is hot and the other rare, the rare side can pay for both: `heavy()` makes the kernel run a barrier on
@@ -31,4 +31,4 @@ struct std_atomics {
   static void pause(unsigned turn) noexcept;
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -4,7 +4,7 @@
 
 #include <weft/runtime/clock.hpp>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 enum class readiness : bool { readable, writable };
 
@@ -14,4 +14,4 @@ enum class readiness : bool { readable, writable };
 /// @throws cancelled; no_runtime outside of a fiber; std::system_error for a descriptor that cannot be polled
 bool wait_descriptor(int descriptor, readiness what, time_point deadline = never);
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -18,7 +18,7 @@
 #include <cstdint>
 #include <exception>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class record_pool;
 class aside_join;
@@ -95,4 +95,4 @@ bool join(fiber_record& fiber, time_point deadline, cancellation mode);
 /// The handle lets go of `fiber`: whichever of the two is last frees it.
 void release_handle(fiber_record& fiber) noexcept;
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -17,7 +17,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class future_state {
 public:
@@ -151,4 +151,4 @@ future_value<T>& future_owner<T>::checked() const {
   return *state_;
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

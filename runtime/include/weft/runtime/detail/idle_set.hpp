@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <mutex>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 template <class Atomics = std_atomics, class Mutex = std::mutex>
 class basic_idle_set {
@@ -105,4 +105,4 @@ private:
 
 using idle_set = basic_idle_set<>;
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -20,7 +20,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class job_pool;
 class scheduler;
@@ -191,4 +191,4 @@ inline constexpr bool is_reference_wrapper = false;
 template <class T>
 inline constexpr bool is_reference_wrapper<std::reference_wrapper<T>> = true;
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

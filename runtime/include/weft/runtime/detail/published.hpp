@@ -4,7 +4,7 @@
 
 #include <atomic>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Reads and writes like a plain `T`, at the price of a plain `T`. One thread at a time writes. Others read what it was
 /// a moment ago, and learn nothing else by it: all is relaxed, and nothing is published but the value itself.
@@ -29,4 +29,4 @@ private:
   std::atomic<T> value_{};
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -27,7 +27,7 @@
 #include <cstdint>
 #include <mutex>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// @tparam T          a pointer
 /// @tparam Capacity   a power of two
@@ -90,8 +90,8 @@ public:
     head = head_.load(seq_cst);
     if (static_cast<std::int32_t>(last - head) > 0) return true;  // at least one lies between us and any thief
     bool const won = head == last && head_.compare_exchange_strong(head, last + 1, seq_cst, relaxed);
-    // The ring is empty now, whoever won; tail never falls behind head. release: as in push(), though there is nothing to
-    // publish: a thief that goes by an old head fails at its exchange.
+    // The ring is empty now, whoever won; tail never falls behind head. release: as in push(), though there is nothing
+    // to publish: a thief that goes by an old head fails at its exchange.
     tail_.store(last + 1, release);
     return won;
   }
@@ -215,4 +215,4 @@ private:
   alignas(cache_line) std::array<atomic<T>, Capacity> slots_{};
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

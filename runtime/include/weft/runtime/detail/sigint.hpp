@@ -4,7 +4,7 @@
 
 #include <weft/runtime/task.hpp>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Takes SIGINT over, if its disposition is the default and no other weft::run() of the process has it, and gives it
 /// back at its end. Everything in it is for one thread, which is not a worker; the signal may come to any.
@@ -34,4 +34,4 @@ private:
   bool active_ = false;
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

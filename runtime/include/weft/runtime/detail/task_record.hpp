@@ -15,12 +15,12 @@
 #include <type_traits>
 #include <utility>
 
-namespace weft {
+namespace weft::inline v0 {
 template <class T>
 class task;
 }
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// Records are kept in classes of 64 bytes; the last stands for all that are larger than 1 KiB.
 inline constexpr std::uint8_t largest_class = 16;
@@ -178,4 +178,4 @@ task<T> make_task(scheduler* home, spawn_options const* options, F&& f) {
   return handle;
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

@@ -6,11 +6,11 @@
 
 #include <cstdint>
 
-namespace weft {
+namespace weft::inline v0 {
 class waiter;
 }
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 class timer_wheel;
 
@@ -25,4 +25,4 @@ struct timer_node {
   bool linked = false;
 };
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

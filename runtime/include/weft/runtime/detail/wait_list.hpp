@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace weft::detail {
+namespace weft::inline v0::detail {
 
 /// A waiter's place in one list; a select has several. Lives on the waiting side's stack.
 struct alignas(8) wait_node {
@@ -189,4 +189,4 @@ void basic_wait_list<Node, Atomics>::wait_unlocked_slowly() const noexcept {
   for (unsigned turn = 0; (word_.load(std::memory_order_acquire) & lock_bit) != 0; ++turn) Atomics::pause(turn);
 }
 
-}  // namespace weft::detail
+}  // namespace weft::inline v0::detail

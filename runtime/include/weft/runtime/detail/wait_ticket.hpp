@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace weft {
+namespace weft::inline v0 {
 
 /// How a wait ended.
 enum class wake_cause : std::uint8_t { notified, timed_out, cancelled };
@@ -154,4 +154,4 @@ private:
 using wait_ticket = basic_wait_ticket<>;
 
 }  // namespace detail
-}  // namespace weft
+}  // namespace weft::inline v0
