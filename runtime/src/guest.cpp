@@ -83,6 +83,7 @@ bool worker::take_turn(std::chrono::nanoseconds limit) noexcept {
   leave_at_ = never;
   leaving_ = false;
   unbind_thread();
+  sanitizer_acquire(&home);  // what fibers did in this turn comes before what this thread does next
   return !parked_;
 }
 

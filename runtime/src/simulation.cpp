@@ -182,7 +182,7 @@ private:
     });
     std::string text = "deadlock: all fibers wait, and nothing will wake them:";
     for (auto const& f : sorted) {
-      text += " " + call(f.fiber, f.name) + " waits for ";
+      text.append(" ").append(call(f.fiber, f.name)).append(" waits for ");
       if (f.joins == 0) {
         text += std::string("'") + f.waits_for + "'";
       } else {

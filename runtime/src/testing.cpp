@@ -121,9 +121,11 @@ void expect_no_leaks() {
   auto const ended = home.records_out() - static_cast<std::int64_t>(home.live_fibers());
   if (live == 0 && ended == 0) return;
   std::string text = "weft: left over:";
-  if (live != 0) text += " " + plural(static_cast<std::uint64_t>(live), "fiber") + fibers;
+  if (live != 0) text.append(" ").append(plural(static_cast<std::uint64_t>(live), "fiber")).append(fibers);
   if (ended != 0) {
-    text += (live != 0 ? "; " : " ") + plural(static_cast<std::uint64_t>(ended), "handle") + " of ended tasks";
+    text.append(live != 0 ? "; " : " ")
+        .append(plural(static_cast<std::uint64_t>(ended), "handle"))
+        .append(" of ended tasks");
   }
   throw leak(text);
 }

@@ -348,6 +348,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber
                                                                 fiber_record* next) noexcept {
   if (self.joiner_aside) [[unlikely]]
     open_aside_join(self);
+  sanitizer_release(&w->home);  // as in park()
   w->identity.enter_on_fiber_stack();
   if (next == nullptr) next = w->pick_next();
   bool const must_leave = (w->migrates_ && !self.pinned) || w->leaving_;
@@ -363,6 +364,7 @@ WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self) noexcept {
   if (self.ticket.woken()) return;
   if (self.joiner_aside) [[unlikely]]
     open_aside_join(self);
+  sanitizer_release(&w->home);  // for a guest's thread, which goes on after us
   w->identity.enter_on_fiber_stack();
   fiber_record* next = w->pick_next();
   if (next != nullptr && !w->place(*next)) next = nullptr;
