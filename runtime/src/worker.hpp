@@ -153,6 +153,7 @@ private:
   fiber_record* sleep() noexcept;
   time_point with_slack(time_point deadline) const noexcept;
   fiber_record* skip_time() noexcept;
+  time_point time_to_look(std::chrono::nanoseconds interval) noexcept;
   bool wake_who_waits_for_quiet() noexcept;
   fiber_record* end_deadlock() noexcept;
   void fail_unplaced() noexcept;

@@ -218,6 +218,19 @@ time_point worker::with_slack(time_point deadline) const noexcept {
   return deadline != never && deadline - woken_at_ < often ? deadline + slack : deadline;
 }
 
+/// When who looks after the neighbours should look: in `interval`, or when one of them is late for a timer.
+time_point worker::time_to_look(std::chrono::nanoseconds interval) noexcept {
+  constexpr std::chrono::microseconds patience{200};
+  constexpr std::chrono::microseconds shortest{500};
+  auto const present = now();
+  auto at = present + interval;
+  for (auto const& w : home.workers) {
+    if (w.get() == this) continue;
+    if (auto const next = w->timers.next(); next != never) at = std::min(at, next + patience);
+  }
+  return std::max(at, present + shortest);
+}
+
 fiber_record* worker::sleep() noexcept {
   if (home.workers.size() == 1 && wake_who_waits_for_quiet()) return pick_next();
   if (home.world != nullptr) {
@@ -248,9 +261,14 @@ fiber_record* worker::sleep() noexcept {
   auto const others_awake = [this, standing_in] {
     return home.idle.parked() + home.idle.searching() < home.options.workers + standing_in;
   };
-  if (!resting && others_awake() && !home.neighbours_watched.exchange(true, std::memory_order_acq_rel)) {
+  // And for a while after it was called for that: who called may have gone to sleep by now, and be back soon.
+  auto const called_lately = [this] {
+    return coarse_now() - home.watcher_called.load(std::memory_order_relaxed) < longest_unwatched;
+  };
+  if (!resting && (others_awake() || called_lately()) &&
+      !home.neighbours_watched.exchange(true, std::memory_order_acq_rel)) {
     watching = true;
-    deadline = std::min(deadline, now() + (standing_in > 0 ? short_watch_interval : watch_interval));
+    deadline = std::min(deadline, time_to_look(standing_in > 0 ? short_watch_interval : watch_interval));
   }
   about_to_run_ = true;
   polls.add(1);
