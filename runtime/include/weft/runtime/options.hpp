@@ -61,7 +61,7 @@ struct runtime_options {
   /// A worker that has been with one fiber for longer is reported, once. A monitor thread looks for it while any worker
   /// is awake, and asks the worker's thread by SIGURG where it is, unless the program handles that signal itself. Zero
   /// or less: nothing is reported. In virtual time nothing is either.
-  std::chrono::nanoseconds slow_callback_duration = std::chrono::milliseconds{100};
+  std::chrono::nanoseconds slow_callback_duration = std::chrono::seconds{1};
   /// Receives that report, on the monitor thread; what it throws is ignored. Default: some lines on stderr.
   std::function<void(slow_callback const&)> on_slow_callback{};
   /// Workers more, at most 64, that take the place of others which are stuck in a fiber for 2 ms or more while nobody
