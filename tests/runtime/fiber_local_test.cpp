@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/sequence.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -31,17 +32,6 @@ using namespace weft::test;
 static_assert(!std::is_copy_constructible_v<weft::fiber_local<int>>);
 
 namespace {
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
 
 struct no_default {
   explicit no_default(int v) : value(v) {}

@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -35,17 +36,6 @@ static_assert(!std::is_convertible_v<void (*)(), weft::fiber> && std::is_constru
 static_assert(!std::is_constructible_v<weft::fiber, void (*)(int)>);
 
 namespace {
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
 
 /// Whether f() throws a std::system_error of that kind.
 template <class F>

@@ -6,6 +6,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
@@ -50,17 +51,6 @@ std::optional<std::error_code> misuse(F&& f) {
     return e.code();
   }
   return std::nullopt;
-}
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
 }
 
 auto const no_state = make_error_code(std::future_errc::no_state);

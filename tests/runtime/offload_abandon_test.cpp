@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include "job_pool.hpp"
@@ -31,17 +32,6 @@ using namespace std::chrono_literals;
 using namespace weft::test;
 
 namespace {
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
 
 constexpr weft::offload_options abandon{.name = "job", .abandon_on_cancel = true};
 

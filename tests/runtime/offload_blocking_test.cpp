@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include "job_pool.hpp"
@@ -25,21 +26,6 @@
 
 using namespace std::chrono_literals;
 using namespace weft::test;
-
-namespace {
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
-
-}  // namespace
 
 TEST_CASE("blocking: results and exceptions come back", "[offload][blocking]") {
   run_on(some_workers(), [] {

@@ -7,6 +7,7 @@
 #include "support/catch.hpp"
 #include "support/death.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/this_fiber.hpp>
@@ -27,17 +28,6 @@ using namespace std::chrono_literals;
 using namespace weft::test;
 
 namespace {
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
 
 /// While it lives, stderr goes into a pipe, which a call may read to find out what has been said.
 class caught_stderr {

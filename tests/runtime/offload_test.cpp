@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
@@ -28,17 +29,6 @@ using namespace std::chrono_literals;
 using namespace weft::test;
 
 namespace {
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
 
 [[gnu::noinline]] std::thread::id thread_now() {
   asm volatile("" ::: "memory");

@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -24,21 +25,6 @@
 
 using namespace std::chrono_literals;
 using namespace weft::test;
-
-namespace {
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
-
-}  // namespace
 
 TEST_CASE("rule 19: what is posted runs as a fiber, from threads, fibers and other runtimes", "[post][rule19]") {
   weft::runtime rt{on(some_workers())};

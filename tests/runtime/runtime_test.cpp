@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 #include "support/death.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/this_fiber.hpp>
@@ -29,17 +30,6 @@ using namespace std::chrono_literals;
 using namespace weft::test;
 
 namespace {
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
 
 /// The message of the std::invalid_argument that these options are answered with.
 std::string refusal(weft::runtime_options options) {

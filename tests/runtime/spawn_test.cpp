@@ -7,6 +7,7 @@
 #include "support/death.hpp"
 #include "support/run_on.hpp"
 #include "support/sequence.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/this_fiber.hpp>
@@ -30,17 +31,6 @@ static_assert(weft::spawnable<decltype([](int) {}), int>);
 static_assert(!weft::spawnable<decltype([](int) {})>);
 
 namespace {
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
 
 int free_function(int a, int b) { return a * 10 + b; }
 

@@ -6,6 +6,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/spawn.hpp>
@@ -31,17 +32,6 @@ static_assert(!std::is_copy_constructible_v<weft::task<int>>);
 static_assert(std::is_nothrow_move_constructible_v<weft::task<int>>);
 
 namespace {
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
 
 template <class F>
 std::optional<weft::cancel_reason> cancellation_of(F&& f) {

@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/sequence.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -34,17 +35,6 @@ using seconds_f = std::chrono::duration<double>;
 using times = std::vector<int>;
 
 weft::time_point now() { return weft::detail::deadline_after(0ns); }
-
-template <class E, class F>
-bool throws(F&& f) {
-  try {
-    f();
-  } catch (E const&) {
-    return true;
-  } catch (...) {
-  }
-  return false;
-}
 
 /// Notes when something happens, in ms since it was made.
 class stopwatch {
