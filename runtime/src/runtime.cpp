@@ -34,8 +34,7 @@ void check_shadow_stack() {
   if (!detail::shadow_stack_probe.load(std::memory_order_relaxed)()) return;
   throw std::system_error(std::make_error_code(std::errc::not_supported),
                           "weft::runtime: hardware shadow stacks are on for this thread, and fibers cannot be switched "
-                          "with them; start the program without (GLIBC_TUNABLES=glibc.cpu.hwcaps=-SHSTK), or link it "
-                          "with -z noshstk");
+                          "with them; start the program without (glibc takes that from GLIBC_TUNABLES)");
 }
 
 /// Puts in the defaults that depend on the machine, and refuses what cannot be.
