@@ -233,8 +233,12 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   start_task(fiber);
   if (own->locals != nullptr) [[unlikely]]
     destroy_locals(*own);
-  if constexpr (Measured) fiber.home->gauge.add(fiber, depth_of(*own));
   w = current_worker();
+  if constexpr (Measured) {
+    auto const depth = depth_of(*own);
+    under_identity const scheduler_code{w->identity};
+    w->home.gauge.add(fiber, depth);
+  }
   w->current = nullptr;
   door::add_one(w->finished);
   joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
