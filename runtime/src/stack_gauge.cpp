@@ -1,22 +1,18 @@
 #include "stack_gauge.hpp"
 
+#include "page_size.hpp"
 #include "stack_pool.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <new>
 #include <string_view>
 #include <sys/mman.h>
-#include <unistd.h>
 
 namespace weft::inline v0::detail {
 
 namespace {
-
-std::size_t page_size() noexcept {
-  static auto const size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return size;
-}
 
 std::byte* page_of(std::byte* at) noexcept { return at - reinterpret_cast<std::uintptr_t>(at) % page_size(); }
 

@@ -1,6 +1,7 @@
 #include "stack_pool.hpp"
 
 #include "floating_point.hpp"
+#include "page_size.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -21,11 +22,6 @@
 namespace weft::inline v0::detail {
 
 namespace {
-
-std::size_t page_size() noexcept {
-  static auto const size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return size;
-}
 
 std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
 
