@@ -140,6 +140,18 @@ std::vector<task_info> runtime::all_tasks() const {
 
 void runtime::dump(std::ostream& to) const { detail::write_tasks(to, options_.name, all_tasks(), detail::all_of_them); }
 
+std::vector<stack_usage> runtime::stack_usage() const {
+  detail::check_not_forked();
+  std::lock_guard const lock{mutex_};
+  return scheduler_ != nullptr ? scheduler_->gauge.usage() : std::vector<weft::stack_usage>{};
+}
+
+std::size_t runtime::release_stacks() const {
+  detail::check_not_forked();
+  std::lock_guard const lock{mutex_};
+  return scheduler_ != nullptr ? scheduler_->stacks.release_all() : 0;
+}
+
 runtime_stats runtime::stats() const {
   detail::check_not_forked();
   std::lock_guard const lock{mutex_};

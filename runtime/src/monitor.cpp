@@ -23,11 +23,19 @@ namespace {
 using namespace std::chrono_literals;
 
 /// How often the workers are looked at, while any of them is awake.
-std::chrono::nanoseconds interval_for(std::chrono::nanoseconds slow, std::size_t spares) noexcept {
+std::chrono::nanoseconds interval_for(std::chrono::nanoseconds slow, std::size_t spares,
+                                      std::chrono::nanoseconds release) noexcept {
   constexpr std::chrono::nanoseconds with_spares = 2ms;
   constexpr std::chrono::nanoseconds shortest = 1ms;
   auto const reporting = slow > 0ns ? std::max(slow / 8, shortest) : std::chrono::nanoseconds::max();
-  return spares > 0 ? std::min(with_spares, reporting) : reporting;
+  auto const looking = spares > 0 ? std::min(with_spares, reporting) : reporting;
+  return release > 0ns ? std::min(looking, release) : looking;
+}
+
+/// How often idle stacks are looked at; zero: never.
+std::chrono::nanoseconds release_interval(stack_release const& policy) noexcept {
+  constexpr std::chrono::nanoseconds shortest = 10ms;
+  return policy.after == std::chrono::nanoseconds::max() ? 0ns : std::max(policy.after, shortest);
 }
 
 /// Rounds without any worker awake before the monitor goes to sleep: not at every short rest of a busy program.
@@ -66,13 +74,17 @@ void print(slow_callback const& slow) {
 
 }  // namespace
 
-monitor::monitor(scheduler& home, std::chrono::nanoseconds slow, std::size_t spares)
-    : home_(home), slow_(slow), spares_(spares), interval_(interval_for(slow, spares)) {
+monitor::monitor(scheduler& home, std::chrono::nanoseconds slow, std::size_t spares, bool releases)
+    : home_(home),
+      slow_(slow),
+      spares_(spares),
+      release_interval_(releases ? release_interval(home.options.stack_release) : 0ns),
+      interval_(interval_for(slow, spares, release_interval_)) {
   if (slow_ > 0ns) probe_.emplace();
 }
 
 void monitor::start() {
-  if (slow_ <= 0ns && spares_ == 0) return;
+  if (slow_ <= 0ns && spares_ == 0 && release_interval_ <= 0ns) return;
   views_.resize(home_.workers.capacity());
   blocked_signals const mask;
   thread_ = std::thread([this] { run(); });
@@ -106,20 +118,29 @@ void monitor::rest(std::unique_lock<std::mutex>& lock) noexcept {
   // relaxed: the barrier orders it. Either a worker that wakes up sees us resting, or we see it awake.
   resting_.store(true, std::memory_order_relaxed);
   thread_barrier::heavy();  // pairs with the light one in worker::sleep()
-  if (all_asleep()) wake_.wait(lock, [this] { return called_ || stopping_; });
+  auto const called = [this] { return called_ || stopping_; };
+  if (all_asleep()) {
+    while (release_interval_ > 0ns && home_.stacks.has_used() && !wake_.wait_until(lock, next_release_, called)) {
+      lock.unlock();
+      release_stacks(clock::now());
+      lock.lock();
+    }
+    wake_.wait(lock, called);
+  }
   resting_.store(false, std::memory_order_relaxed);
   called_ = false;
 }
 
 void monitor::run() noexcept {
-  auto next = clock::now() + interval_;
+  auto next = add(clock::now(), interval_);
+  if (release_interval_ > 0ns) next_release_ = add(clock::now(), release_interval_);
   unsigned idle_rounds = 0;
   std::unique_lock lock{mutex_};
   while (!stopping_) {
     if (idle_rounds >= rounds_before_rest && thread_barrier::asymmetric()) {  // else a call could be lost
       rest(lock);
       idle_rounds = 0;
-      next = clock::now() + interval_;
+      next = add(clock::now(), interval_);
     }
     if (wake_.wait_until(lock, next, [this] { return stopping_; })) return;
     auto const now = clock::now();
@@ -127,12 +148,18 @@ void monitor::run() noexcept {
     if (auto const late = now - next; late > interval_) {
       for (auto& seen : views_) seen.since += late;
     }
-    next = now + interval_;
+    next = add(now, interval_);
     lock.unlock();
     look(now);
+    if (now >= next_release_) release_stacks(now);
     idle_rounds = all_asleep() ? idle_rounds + 1 : 0;
     lock.lock();
   }
+}
+
+void monitor::release_stacks(time_point now) noexcept {
+  (void)home_.stacks.release_idle(home_.options.stack_release.keep);
+  next_release_ = add(now, release_interval_);
 }
 
 void monitor::look(time_point now) noexcept {

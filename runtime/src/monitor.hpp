@@ -1,7 +1,8 @@
 #pragma once
 /// @file
 /// The monitor: a thread that looks every so often whether a worker has been with one fiber for long. It reports that
-/// once, and may call a stand-in. While all workers sleep it sleeps too.
+/// once, and may call a stand-in. It also lets idle stacks give their memory back. While all workers sleep it sleeps
+/// too, as soon as no stack is left to look at.
 
 #include "stack_probe.hpp"
 
@@ -26,7 +27,8 @@ class monitor {
 public:
   /// @param slow  how long is long; zero: nothing is reported
   /// @param spares  how many stand-ins may be on duty for workers that are stuck
-  monitor(scheduler& home, std::chrono::nanoseconds slow, std::size_t spares);
+  /// @param releases  it sees to idle stacks, as the runtime's options say
+  monitor(scheduler& home, std::chrono::nanoseconds slow, std::size_t spares, bool releases);
   monitor(monitor const&) = delete;
   ~monitor() { stop(); }
 
@@ -57,6 +59,7 @@ private:
 
   void run() noexcept;
   void rest(std::unique_lock<std::mutex>& lock) noexcept;
+  void release_stacks(time_point now) noexcept;
   void end_rest() noexcept;
   [[nodiscard]] bool all_asleep() const noexcept;
   void look(time_point now) noexcept;
@@ -66,6 +69,7 @@ private:
   scheduler& home_;
   std::chrono::nanoseconds const slow_;
   std::size_t const spares_;
+  std::chrono::nanoseconds const release_interval_;  // zero: stacks are left alone
   std::chrono::nanoseconds const interval_;
   std::optional<stack_probe> probe_;
   std::atomic<bool> resting_{false};  // written by the monitor
@@ -74,8 +78,9 @@ private:
   bool called_ = false;
   std::condition_variable wake_;
   std::thread thread_;
-  std::vector<view> views_;      // the monitor's
-  std::size_t standing_in_ = 0;  // the monitor's
+  std::vector<view> views_;          // the monitor's
+  std::size_t standing_in_ = 0;      // the monitor's
+  time_point next_release_ = never;  // the monitor's
 };
 
 }  // namespace weft::inline v0::detail

@@ -5,6 +5,7 @@
 #include "fatal.hpp"
 #include "fork_guard.hpp"
 #include "scheduler.hpp"
+#include "shadow_stack.hpp"
 
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/this_fiber.hpp>
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <system_error>
 
 namespace weft::inline v0 {
 
@@ -25,6 +27,14 @@ void check_affinity(std::vector<int> const& cpus) {
     if (cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET(static_cast<unsigned>(cpu), &allowed)) continue;
     bad_option("affinity names CPU " + std::to_string(cpu) + ", which this process may not use");
   }
+}
+
+void check_shadow_stack() {
+  // relaxed: one function or the other.
+  if (!detail::shadow_stack_probe.load(std::memory_order_relaxed)()) return;
+  throw std::system_error(std::make_error_code(std::errc::not_supported),
+                          "weft::runtime: hardware shadow stacks are on for this thread, and fibers cannot be switched "
+                          "with them; start the program without (glibc takes that from GLIBC_TUNABLES)");
 }
 
 /// Puts in the defaults that depend on the machine, and refuses what cannot be.
@@ -103,6 +113,7 @@ runtime::~runtime() {
 
 void runtime::start() {
   detail::check_not_forked();
+  check_shadow_stack();
   std::lock_guard const lock{mutex_};
   if (scheduler_ != nullptr) throw error("weft::runtime::start: the runtime '" + options_.name + "' is running");
   scheduler_ = std::make_unique<detail::scheduler>(options_);

@@ -41,7 +41,7 @@ scheduler::scheduler(runtime_options const& options_)
       world(options_.world.get()),
       began(world != nullptr ? world->now() : clock::now()),
       records(options_.on_unhandled_exception),
-      stacks(options_.guard, &worker::stack_main),
+      stacks(options_.guard, options_.measure_stacks ? &worker::measured_stack_main : &worker::stack_main),
       offload({.name = options_.name,
                .thread_name = options_.name.substr(0, 9) + "-cpu",
                .threads = options_.offload_threads,
@@ -58,7 +58,7 @@ scheduler::scheduler(runtime_options const& options_)
       watch(
           *this,
           options_.world == nullptr && !options_.guest ? options_.slow_callback_duration : std::chrono::nanoseconds{0},
-          most_stand_ins(options_) > 0 ? options_.spare_workers : 0) {
+          most_stand_ins(options_) > 0 ? options_.spare_workers : 0, options_.world == nullptr && !options_.guest) {
   (void)thread_barrier::asymmetric();  // registers with the kernel before anyone relies on it
   try {
     for (std::size_t i = 0; i < options.workers; ++i) {

@@ -10,6 +10,7 @@
 #include "monitor.hpp"
 #include "overflow_report.hpp"
 #include "record_pool.hpp"
+#include "stack_gauge.hpp"
 #include "stack_pool.hpp"
 #include "stand_ins.hpp"
 #include "worker.hpp"
@@ -133,6 +134,7 @@ public:
   time_point const began;
   record_pool_owner records;
   stack_pool stacks;
+  stack_gauge gauge;  ///< with options.measure_stacks
   idle_set idle;
   injection_queue injected;
   left_jobs left;     ///< before the pools, whose threads may be done with their last job of it only as they end

@@ -1,11 +1,13 @@
 #include "stack_pool.hpp"
 
 #include "floating_point.hpp"
+#include "page_size.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cstdio>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <sys/mman.h>
@@ -21,11 +23,6 @@ namespace weft::inline v0::detail {
 
 namespace {
 
-std::size_t page_size() noexcept {
-  static auto const size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return size;
-}
-
 std::size_t round_up(std::size_t n, std::size_t unit) noexcept { return (n + unit - 1) / unit * unit; }
 
 guard_kind probe_guard(std::size_t guard_bytes) noexcept {
@@ -38,16 +35,55 @@ guard_kind probe_guard(std::size_t guard_bytes) noexcept {
   return works ? guard_kind::advice : guard_kind::protection;
 }
 
-constexpr std::size_t most_guards_at_once = 64;
+constexpr std::size_t most_at_once = 64;
 
 /// Guards of `count` stacks by one call of process_madvise(2) on ourselves (Linux 6.13; PIDFD_SELF, 6.14).
 /// @returns how many have been installed
 std::size_t advise_many(std::byte* first, std::size_t guard_bytes, std::size_t stride, std::size_t count) noexcept {
   constexpr int self = -10000;  // PIDFD_SELF
-  std::array<iovec, most_guards_at_once> guards;
+  std::array<iovec, most_at_once> guards;
   for (std::size_t n = 0; n < count; ++n) guards[n] = {first + n * stride, guard_bytes};
   auto const bytes = ::syscall(SYS_process_madvise, self, guards.data(), count, MADV_GUARD_INSTALL, 0);
   return bytes > 0 ? static_cast<std::size_t>(bytes) / guard_bytes : 0;
+}
+
+/// What an idle stack can do without: all below the page of its suspended context.
+iovec releasable(stack const& s) noexcept {
+  auto const context = reinterpret_cast<std::uintptr_t>(s.context);
+  auto const bottom = reinterpret_cast<std::uintptr_t>(s.bottom);
+  return {s.bottom, context / page_size() * page_size() - bottom};
+}
+
+/// How many pages of `part` are in memory.
+std::uint32_t resident_pages(iovec part) noexcept {
+  constexpr std::size_t pages_at_once = 1024;
+  std::array<unsigned char, pages_at_once> resident;
+  auto* const bytes = static_cast<std::byte*>(part.iov_base);
+  std::uint32_t pages = 0;
+  for (std::size_t at = 0; at < part.iov_len; at += pages_at_once * page_size()) {
+    auto const length = std::min(part.iov_len - at, pages_at_once * page_size());
+    if (::mincore(bytes + at, length, resident.data()) != 0) continue;
+    auto const count = static_cast<std::ptrdiff_t>(length / page_size());
+    pages += static_cast<std::uint32_t>(
+        std::count_if(resident.begin(), resident.begin() + count, [](auto r) { return (r & 1U) != 0; }));
+  }
+  return pages;
+}
+
+/// Gives up the contents of all parts, if possible by one system call (as advise_many()). Where the memory is locked
+/// the kernel refuses, and it stays.
+void give_memory_back(std::span<iovec> parts) noexcept {
+  constexpr int self = -10000;  // PIDFD_SELF
+  auto const done = ::syscall(SYS_process_madvise, self, parts.data(), parts.size(), MADV_DONTNEED, 0);
+  auto bytes = done > 0 ? static_cast<std::size_t>(done) : 0;
+  for (auto const& part : parts) {
+    if (bytes >= part.iov_len) {
+      bytes -= part.iov_len;
+    } else {
+      bytes = 0;
+      ::madvise(part.iov_base, part.iov_len, MADV_DONTNEED);
+    }
+  }
 }
 
 }  // namespace
@@ -85,7 +121,12 @@ std::size_t stack_pool::made() const noexcept {
   return made_;
 }
 
-stack* stack_pool::take(std::uint8_t size_class, std::size_t most) noexcept { return free_[size_class].take(most); }
+stack* stack_pool::take(std::uint8_t size_class, std::size_t most) noexcept {
+  if (stack* const first = idle_[size_class].take(most)) return first;
+  stack* const first = released_[size_class].take(most);
+  for (stack* s = first; s != nullptr; s = s->next) s->locals = nullptr;  // where `warmer` was
+  return first;
+}
 
 stack_range stack_pool::make(std::uint8_t size_class) noexcept {
   stack_range range;
@@ -96,7 +137,7 @@ stack_range stack_pool::make(std::uint8_t size_class) noexcept {
     if (from.at == from.end && !grow(from, range.stride)) return {};
     // A few at a time, so that a small program pays for few guards; more as more are made, in one system call.
     auto const left = static_cast<std::size_t>(from.end - from.at) / range.stride;
-    auto const count = std::min({left, std::max<std::size_t>(made_ / 8, 4), most_guards_at_once});
+    auto const count = std::min({left, std::max<std::size_t>(made_ / 8, 4), most_at_once});
     range.at = from.at;
     range.end = from.at += count * range.stride;
     range.number = made_;
@@ -120,7 +161,69 @@ stack_range stack_pool::make(std::uint8_t size_class) noexcept {
   return range;
 }
 
-void stack_pool::give(stack* first, stack* last) noexcept { free_[first->size_class].give(first, last); }
+void stack_pool::give(stack* first, stack* last) noexcept { idle_[first->size_class].give(first, last); }
+
+std::size_t stack_pool::release_idle(std::size_t keep_bytes) noexcept {
+  std::lock_guard const lock{releasing_};
+  for (std::uint8_t c = 0; c < classes; ++c) count_pages(c, idle_[c].idle_since_last_asked());
+  return release_kept(keep_bytes);
+}
+
+std::size_t stack_pool::release_all() noexcept {
+  std::lock_guard const lock{releasing_};
+  for (std::uint8_t c = 0; c < classes; ++c) count_pages(c, idle_[c].used());
+  return release_kept(0);
+}
+
+bool stack_pool::has_used() const noexcept {
+  return std::any_of(idle_.begin(), idle_.end(), [](idle_stacks const& of) { return of.used() != 0; });
+}
+
+/// The `count` coldest used stacks become kept ones, or released ones if they have nothing to give back.
+void stack_pool::count_pages(std::uint8_t size_class, std::size_t count) noexcept {
+  while (count > 0) {
+    auto const wanted = std::min(count, most_at_once);
+    auto taken = idle_[size_class].take_coldest_used(wanted);
+    count = taken.size() == wanted ? count - wanted : 0;  // else others have taken the rest meanwhile
+    stack_list worth_it;
+    while (stack* const s = taken.pop_coldest()) {
+      s->pages = resident_pages(releasable(*s));
+      if (s->pages != 0) {
+        worth_it.push(s);
+      } else {
+        released_[size_class].give(s, s);
+      }
+    }
+    idle_[size_class].keep(worth_it);
+  }
+}
+
+std::size_t stack_pool::release_kept(std::size_t keep_bytes) noexcept {
+  std::size_t total = 0;
+  for (auto const& of : idle_) total += of.kept_pages();
+  auto const keep = keep_bytes / page_size();
+  std::size_t released = 0;
+  for (std::uint8_t c = classes; c-- > 0;) {
+    auto& of = idle_[c];
+    auto const here = of.kept_pages();
+    auto const others = total - std::min(total, here);
+    auto const share = keep - std::min(keep, others);
+    for (;;) {
+      auto taken = of.take_coldest_kept(most_at_once, share);
+      if (taken.empty()) break;
+      std::array<iovec, most_at_once> parts;
+      std::size_t count = 0;
+      for (stack const* s = taken.warmest(); s != nullptr; s = s->next) {
+        parts[count++] = releasable(*s);
+        released += s->pages;
+      }
+      give_memory_back({parts.data(), count});
+      while (stack* const s = taken.pop_coldest()) released_[c].give(s, s);
+    }
+    total = others + std::min(here, share);
+  }
+  return released * page_size();
+}
 
 stack* stack_pool::describe(stack_range& range, std::uint8_t size_class) const noexcept {
   std::byte* const bottom = range.at + range.offset;

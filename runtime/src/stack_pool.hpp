@@ -11,13 +11,14 @@
 /// - Stacks lie an odd number of pages apart, so that their tops spread over all sets of the TLB. Tops are staggered by
 /// cache lines ("coloured"), or the hot ends of many stacks would share a few cache sets. The
 ///   stack's own description lies at the top, on the page that a fiber touches anyway.
+/// - Idle stacks give their memory back but for the page of their description, where their context is suspended: see
+///   release_idle(), idle_stacks.hpp and weft::stack_release.
 /// - A stack that was used has a context suspended in its base loop (see worker.cpp), so that reusing it is one jump.
 
-#include "sanitizers.hpp"
+#include "idle_stacks.hpp"
 #include "shared_list.hpp"
+#include "stack.hpp"
 #include "switch.hpp"
-
-#include <weft/runtime/config.hpp>
 
 #include <array>
 #include <cstddef>
@@ -26,22 +27,6 @@
 #include <vector>
 
 namespace weft::inline v0::detail {
-
-struct fiber_record;
-struct local_node;
-
-/// A stack, described at its own top.
-struct stack {
-  void* context = nullptr;  ///< suspended in the base loop, while no fiber is on it
-  stack* next = nullptr;    ///< in a free list
-  std::byte* bottom = nullptr;
-  std::size_t size = 0;  ///< bytes from bottom to this description
-  std::uint8_t size_class = 0;
-  void* fake_stack = nullptr;    ///< AddressSanitizer's, while suspended
-  sanitizer_thread identity{};   ///< ThreadSanitizer's, of the fiber on it
-  local_node* locals = nullptr;  ///< the fiber_local values of the fiber on it, newest first
-};
-static_assert(sizeof(stack) <= cache_line);
 
 /// How the page below a stack is made inaccessible.
 enum class guard_kind : unsigned char { advice, protection, none };
@@ -81,6 +66,14 @@ public:
   /// Takes back a list.
   void give(stack* first, stack* last) noexcept;
 
+  /// Of the stacks that have lain here since the last call, the coldest give back what is more than `keep_bytes`
+  /// between all that lie here for so long. Large stacks come first.  @returns bytes given back
+  std::size_t release_idle(std::size_t keep_bytes) noexcept;
+  /// All that lie here give back what they can.  @returns bytes given back
+  std::size_t release_all() noexcept;
+  /// Whether release_idle() may find more to do though nobody uses a stack meanwhile.
+  [[nodiscard]] bool has_used() const noexcept;
+
   [[nodiscard]] guard_kind guard() const noexcept { return guard_; }
   /// Inaccessible bytes below each stack of the class.
   [[nodiscard]] std::size_t guard_bytes_of(std::uint8_t size_class) const noexcept;
@@ -102,11 +95,15 @@ private:
   bool grow(reserve& from, std::size_t stride) noexcept;
   std::size_t install_guards(stack_range const& range, std::size_t guard_bytes) const noexcept;
   std::size_t stride_of(std::uint8_t size_class) const noexcept;
+  void count_pages(std::uint8_t size_class, std::size_t count) noexcept;
+  std::size_t release_kept(std::size_t keep_bytes) noexcept;
 
   std::size_t const guard_bytes_;
   entry_point const entry_;
   guard_kind guard_;
-  std::array<basic_shared_list<stack>, classes> free_{};
+  std::array<idle_stacks, classes> idle_{};
+  std::array<basic_shared_list<stack>, classes> released_{};
+  std::mutex releasing_;      // held by who releases
   mutable std::mutex mutex_;  // guards all below
   std::array<reserve, classes> reserves_{};
   std::vector<slab> slabs_;

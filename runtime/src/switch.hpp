@@ -5,8 +5,9 @@
 ///
 /// `jump_fcontext` ends in an indirect `jmp`. Entered by a `call`, it leaves the return-address stack one entry too
 /// deep, and every later `ret` on the way out mispredicts. So on x86-64 the address to go on at is pushed by hand, and
-/// the function is entered by `jmp`: to it, the stack looks as after a call. With hardware shadow stacks the two must
-/// match, and an ordinary call is used, as on other processors.
+/// the function is entered by `jmp`: to it, the stack looks as after a call. Code built for hardware shadow stacks uses
+/// an ordinary call, as on other processors; where they are really on, no runtime starts (see shadow_stack.hpp). Code
+/// built for indirect branch tracking has the mark that an indirect jump must land on.
 
 #include <boost/context/detail/fcontext.hpp>
 
@@ -28,6 +29,9 @@ using entry_point = void (*)(transfer);
       "pushq %%rax\n\t"
       "jmp *jump_fcontext@GOTPCREL(%%rip)\n"
       "1:\n\t"
+#if defined(__CET__) && (__CET__ & 1)
+      "endbr64\n\t"
+#endif
       : "=a"(from), "=d"(received), "+D"(to), "+S"(data)
       :
       : "rcx", "r8", "r9", "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",

@@ -218,7 +218,9 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::suspend(worker* w
 
 /// Runs `fiber` from beginning to end, on the stack that we are on.
 /// @param joiner  set to who stepped aside for it and has not gone on since
+/// @tparam Measured  tells the gauge how deep the stack got
 /// @returns the worker on which it ended
+template <bool Measured>
 WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(worker* w, fiber_record& fiber,
                                                                             fiber_record*& joiner) noexcept {
   stack* const own = fiber.place;
@@ -227,10 +229,16 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
     go_on_as(fiber);
     sanitizer_acquire(own);  // from whoever was on this stack before
   }
+  if constexpr (Measured) clear_unused(*own);
   start_task(fiber);
   if (own->locals != nullptr) [[unlikely]]
     destroy_locals(*own);
   w = current_worker();
+  if constexpr (Measured) {
+    auto const depth = depth_of(*own);
+    under_identity const scheduler_code{w->identity};
+    w->home.gauge.add(fiber, depth);
+  }
   w->current = nullptr;
   door::add_one(w->finished);
   joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
@@ -275,7 +283,8 @@ fiber_record* worker::look_around(fiber_record& joiner) noexcept {
 
 /// A stack's base loop. Runs the current fiber to its end, and then, in place, every next one that has no stack yet; to
 /// a fiber that has one it jumps, and this stack waits in the cache for the next new fiber.
-WEFT_UNINSTRUMENTED void worker::stack_main(transfer t) {
+template <bool Measured>
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::base_loop(transfer t) noexcept {
   auto* w = static_cast<worker*>(t.data);
   stack* const own = w->current->place;
   for (;;) {
@@ -284,7 +293,7 @@ WEFT_UNINSTRUMENTED void worker::stack_main(transfer t) {
     fiber_record* next = w->current;
     for (;;) {
       fiber_record* joiner = nullptr;
-      w = run_fiber(w, *next, joiner);
+      w = run_fiber<Measured>(w, *next, joiner);
       next = w->after_end(joiner);
       if (next == nullptr || next->place != nullptr || next->stack_class != own->size_class) break;
       next->place = own;
@@ -309,6 +318,9 @@ WEFT_UNINSTRUMENTED void worker::stack_main(transfer t) {
     w = static_cast<worker*>(t.data);
   }
 }
+
+WEFT_UNINSTRUMENTED void worker::stack_main(transfer t) { base_loop<false>(t); }
+WEFT_UNINSTRUMENTED void worker::measured_stack_main(transfer t) { base_loop<true>(t); }
 
 /// From the worker's own context to `fiber`; returns when nothing is left to run.
 WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::dispatch(fiber_record& fiber) noexcept {

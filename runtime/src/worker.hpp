@@ -108,7 +108,8 @@ public:
   std::atomic<bool> on_duty{false};  ///< of a stand-in; guarded by stand_ins, read by this worker
   std::thread thread;
 
-  static void stack_main(transfer t);  ///< the base loop of every stack
+  static void stack_main(transfer t);           ///< the base loop of every stack
+  static void measured_stack_main(transfer t);  ///< the same with runtime_options::measure_stacks
 
 private:
   friend class scheduler;
@@ -141,7 +142,10 @@ private:
   void overflow(fiber_record& fiber) noexcept;
   fiber_record* after_end(fiber_record* joiner) noexcept;
   fiber_record* look_around(fiber_record& joiner) noexcept;
+  template <bool Measured>
   static worker* run_fiber(worker* w, fiber_record& fiber, fiber_record*& joiner) noexcept;
+  template <bool Measured>
+  static void base_loop(transfer t) noexcept;
 
   // The worker's own context.
   void dispatch(fiber_record& fiber) noexcept;

@@ -2,6 +2,7 @@
 #   WAY installed     against what `cmake --install` puts into a prefix
 #   WAY subdirectory  with weft's sources in its own build
 #   WAY shared        the same with a shared library and without RTTI; then against that library, installed
+#   WAY cf_protection as subdirectory, compiled for shadow stacks and branch tracking, then for the latter alone (H17)
 set(consumer "${CMAKE_CURRENT_LIST_DIR}/consumer")
 file(REMOVE_RECURSE "${WORK}")
 
@@ -32,6 +33,9 @@ if(WAY STREQUAL "installed")
   build_and_run(consumer "-DCMAKE_CXX_FLAGS=${FLAGS}")
 elseif(WAY STREQUAL "subdirectory")
   build_and_run(consumer "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DWEFT_SOURCE=${SOURCE}")
+elseif(WAY STREQUAL "cf_protection")
+  build_and_run(full "-DCMAKE_CXX_FLAGS=${FLAGS} -fcf-protection=full" "-DWEFT_SOURCE=${SOURCE}")
+  build_and_run(branch "-DCMAKE_CXX_FLAGS=${FLAGS} -fcf-protection=branch" "-DWEFT_SOURCE=${SOURCE}")
 elseif(WAY STREQUAL "shared")
   set(flags "-DCMAKE_CXX_FLAGS=${FLAGS} -fno-rtti")
   build_and_run(consumer "${flags}" "-DWEFT_SOURCE=${SOURCE}" -DBUILD_SHARED_LIBS=ON -DWEFT_INSTALL=ON)

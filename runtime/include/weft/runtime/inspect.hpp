@@ -58,6 +58,15 @@ struct runtime_stats {
   std::size_t stacks = 0;  ///< made so far, in use or not
 };
 
+/// How deep the stacks of those fibers got that have ended and were spawned under one name or, without a name, with one
+/// type of callable.
+struct stack_usage {
+  std::string site{};             ///< the name, or the callable's type as the compiler writes it
+  std::uint64_t fibers = 0;       ///< how many
+  std::size_t deepest_bytes = 0;  ///< most that one of them used, to within a page
+  std::size_t stack_size = 0;     ///< bytes reserved for the largest of their stacks
+};
+
 /// Every fiber of the caller's runtime that has not ended, sorted by id. Not a cancellation point.
 /// @throws no_runtime  outside of a fiber; use `runtime::all_tasks` there
 /// @throws std::bad_alloc

@@ -35,6 +35,17 @@ struct slow_callback {
   std::vector<std::string> stack{};
 };
 
+/// When stacks that lie idle give their memory back to the system. Each keeps one page, so that using it again is as
+/// fast as ever; the others come back, as zeros, when they are touched. A worker has up to 64 idle stacks of each size
+/// at hand, to which this does not apply.
+struct stack_release {
+  /// Bytes that those which have been idle for `after` may keep between them. The ones used last keep theirs.
+  std::size_t keep = std::size_t{16} * 1024 * 1024;
+  /// Looked at this often at most, and not at all while nothing has changed: memory goes back between one and two times
+  /// as long after its last use. Zero or less: as soon as the monitor thread comes to it. `max()`: never.
+  std::chrono::nanoseconds after = std::chrono::seconds{1};
+};
+
 /// Choices for a whole runtime. The defaults suit a service.
 struct runtime_options {
   /// OS threads that run fibers, at most 512. 0: as many CPUs as this process may use, by affinity and cgroup.
@@ -44,6 +55,11 @@ struct runtime_options {
   /// Address space for each fiber's stack in bytes, at least 16 KiB; rounded up to a power of two. Memory is used page
   /// by page, as the fiber's calls reach it.
   std::size_t stack_size = std::size_t{256} * 1024;
+  /// What becomes of the memory of stacks after a peak. A monitor thread sees to it; in virtual time and for a guest
+  /// there is none, and only `runtime::release_stacks()` gives memory back.
+  weft::stack_release stack_release{};
+  /// Finds out how deep each fiber's stack gets, for `runtime::stack_usage()`. Costs some system calls for each fiber.
+  bool measure_stacks = false;
   /// Inaccessible bytes below each stack, rounded up to pages and at most a quarter of the stack; touching them ends
   /// the process instead of corrupting a neighbour. 0: none.
   std::size_t guard = std::size_t{64} * 1024;

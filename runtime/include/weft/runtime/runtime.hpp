@@ -47,6 +47,7 @@ public:
   /// @throws std::invalid_argument  for options out of range, saying which
   /// @throws std::system_error, std::bad_alloc  if a thread or an event loop cannot be had, or memory; nothing is left
   ///   behind
+  /// @throws std::system_error (not_supported)  if the calling thread has a hardware shadow stack
   /// @throws what `on_worker_start` throws; nothing is left behind
   explicit runtime(runtime_options options = {});
   runtime(runtime const&) = delete;
@@ -127,6 +128,15 @@ public:
   void dump(std::ostream& to) const;
   /// What it has done since it was started, and what is there now.
   [[nodiscard]] runtime_stats stats() const;
+  /// With `runtime_options::measure_stacks`: how deep the stacks of the fibers got that have ended since the runtime
+  /// was started, the deepest first. Empty without, and when it is stopped.
+  /// @throws std::bad_alloc
+  [[nodiscard]] std::vector<weft::stack_usage> stack_usage() const;
+  /// Gives the memory of idle stacks back to the system at once, whatever `runtime_options::stack_release` says, except
+  /// for one page each and for the few that each worker has at hand. Takes about a microsecond for each stack that was
+  /// used; fibers go on running meanwhile. Not a cancellation point.
+  /// @returns bytes given back
+  std::size_t release_stacks() const;
 
 private:
   friend struct detail::runtime_insight;

@@ -39,6 +39,8 @@ struct record_type {
   void (*run)(fiber_record&, std::exception_ptr const* instead) noexcept;
   /// Destroys the result; null where there is nothing to do.
   void (*destroy)(fiber_record&) noexcept;
+  /// The name of a function that has the callable's type in it.
+  char const* callable;
 };
 
 struct alignas(cache_line) fiber_record {

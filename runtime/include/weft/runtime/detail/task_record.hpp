@@ -44,6 +44,12 @@ struct result_record : fiber_record {
   };
 };
 
+/// Says what `F` is, without RTTI: "... [with F = type]" or "... [F = type]".
+template <class F>
+constexpr char const* name_of_callable() noexcept {
+  return __PRETTY_FUNCTION__;
+}
+
 template <class T, class F>
 struct task_record final : result_record<T> {
   static_assert(alignof(F) <= cache_line && alignof(typename result_record<T>::stored) <= cache_line,
@@ -92,7 +98,8 @@ struct task_record final : result_record<T> {
   static void destroy(fiber_record& header) noexcept { static_cast<task_record&>(header).~task_record(); }
 
   static constexpr record_type type_of{
-      &run, std::is_trivially_destructible_v<typename result_record<T>::stored> ? nullptr : &destroy};
+      &run, std::is_trivially_destructible_v<typename result_record<T>::stored> ? nullptr : &destroy,
+      name_of_callable<F>()};
 };
 
 /// What on_done() was given: a place in the list of those who wait for the end, without a waiter.

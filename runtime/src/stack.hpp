@@ -1,0 +1,33 @@
+#pragma once
+/// @file
+/// What is known of a stack, at its own top.
+
+#include "sanitizers.hpp"
+
+#include <weft/runtime/config.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace weft::inline v0::detail {
+
+struct local_node;
+
+/// A stack, described at its own top.
+struct stack {
+  void* context = nullptr;  ///< suspended in the base loop, while no fiber is on it
+  stack* next = nullptr;    ///< in a free list
+  std::byte* bottom = nullptr;
+  std::size_t size = 0;  ///< bytes from bottom to this description
+  std::uint8_t size_class = 0;
+  std::uint32_t pages = 0;      ///< in idle_stacks, once counted: those that it could give back
+  void* fake_stack = nullptr;   ///< AddressSanitizer's, while suspended
+  sanitizer_thread identity{};  ///< ThreadSanitizer's, of the fiber on it
+  union {
+    local_node* locals = nullptr;  ///< the fiber_local values of the fiber on it, newest first; null while it has none
+    stack* warmer;                 ///< in idle_stacks: the one before
+  };
+};
+static_assert(sizeof(stack) <= cache_line);
+
+}  // namespace weft::inline v0::detail
