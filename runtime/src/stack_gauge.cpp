@@ -75,7 +75,9 @@ std::vector<stack_usage> stack_gauge::usage() const {
   std::vector<stack_usage> all;
   {
     std::lock_guard const lock{mutex_};
-    for (auto const& [name, site] : named_) all.push_back(site);
+    for (auto const& [name, site] : named_) {
+      if (site.fibers != 0) all.push_back(site);  // else there was no memory to note what it is
+    }
     for (auto const& [type, site] : others_) {
       if (site.fibers != 0) all.push_back(site);
     }

@@ -158,6 +158,20 @@ std::vector<entry_point> const from_outside{
        s.inject([&] { rt.shutdown(); });
        verify(left.ready() && left.exception() != nullptr);
      }},
+    {"runtime::stack_usage", bad_alloc,
+     [](stage& s) {
+       auto options = small();
+       options.measure_stacks = true;
+       weft::runtime rt{options};
+       rt.run([] {});
+       s.inject([&] { (void)rt.stack_usage(); });
+     }},
+    {"runtime::release_stacks", nothing,
+     [](stage& s) {
+       weft::runtime rt{small()};
+       rt.run([] {});
+       s.inject([&] { (void)rt.release_stacks(); });
+     }},
     {"runtime::workers and live_fibers", nothing,
      [](stage& s) {
        weft::runtime const rt{small()};
