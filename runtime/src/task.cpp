@@ -375,15 +375,14 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 [[gnu::noinline]] bool join_shielded(fiber_record& fiber) noexcept {
   if (fork_watch::in_child()) return false;  // it will never end here
   std::string_view const name = fiber.name != nullptr ? fiber.name : "";
-  if (current_fiber() == &fiber) {
-    record_pool::of(&fiber)->report_unhandled(
-        std::make_exception_ptr(error("a task's handle died on the task's own fiber: it has been detached")), name);
-    return false;
-  }
   try {
+    if (current_fiber() == &fiber) {
+      throw error("a task's handle died on the task's own fiber: it has been detached");
+    }
     return join(fiber, never, cancellation::ignored);
-  } catch (std::system_error const&) {
-    // A circle of joins: whoever closes it lets its task go, and all of them can end.
+  } catch (...) {
+    // That, or a circle of joins: whoever closes it lets its task go, and all of them can end. (Or there was no memory
+    // to say so.)
     record_pool::of(&fiber)->report_unhandled(std::current_exception(), name);
     return false;
   }

@@ -87,9 +87,9 @@ struct runtime_options {
   /// weft::run() turns the first SIGINT into a cancellation of what it runs, with reason user, if the signal's
   /// disposition is the default; a second one ends the process. Runtimes by themselves leave signals alone.
   bool handle_sigint = true;
-  /// Receives the report of the fibers that remain when shutdown() has reached its limit, and every five seconds while
-  /// shutdown() without limit or the destructor waits for them. On the thread, or fiber, that shuts down; what it
-  /// throws is ignored. Default: stderr.
+  /// Receives the report of the fibers that remain, and of the offloaded calls that run, when shutdown() has reached
+  /// its limit, and every five seconds while shutdown() without limit or the destructor waits for them. A line for each
+  /// of the first hundred. On the thread, or fiber, that shuts down; what it throws is ignored. Default: stderr.
   std::function<void(std::string_view report)> on_shutdown_report{};
   /// Checks that cost time, for development: see `no_suspend_scope`.
   bool debug = false;
