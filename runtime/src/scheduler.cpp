@@ -68,7 +68,6 @@ scheduler::scheduler(runtime_options const& options_)
     await_threads();
     watch.start();
   } catch (...) {
-    watch.stop();  // before the workers, as at the end
     entrance.dismiss();
     for (auto const& w : workers) {
       if (!w->thread.joinable()) continue;

@@ -34,6 +34,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -253,7 +254,7 @@ std::vector<entry_point> const from_outside{
          try {
            weft::run(
                [] {
-                 ::raise(SIGINT);
+                 ::kill(::getpid(), SIGINT);  // not raise(): workers block it
                  weft::sleep_for(24h);
                },
                small());
@@ -414,9 +415,11 @@ std::vector<entry_point> const from_outside{
        s.inject([] {
          weft::testing::simulation sim{3, {.keep_trace = true, .report_failure = false}};
          sim.run([] {
-           auto later = weft::after(1h, [] { return 1; });
-           verify(weft::offload([] { return 2; }) == 2);
-           verify(later.get() == 1);
+           {
+             auto later = weft::after(1h, [] { return 1; });
+             verify(weft::offload([] { return 2; }) == 2);
+             verify(later.get() == 1);
+           }
            weft::testing::expect_no_leaks();
          });
        });

@@ -196,7 +196,8 @@ TEST_CASE("rule 21: offload jobs that their fibers have left are named when no f
     do {
       CHECK_FALSE(rt.shutdown(0s));
       last = seen.all().back();
-      REQUIRE(contains(last, "offloaded: 'stuck call' of fiber "));
+      // A call in another's pool is known to the runtime only when it has been left; until then its caller is named.
+      CHECK((own_pool || contains(last, "offloaded: 'stuck call' of fiber ")));
     } while (contains(last, "waits for these fibers:\n"));
     CHECK(contains(last, "'service' is shutting down and waits for these offloaded calls:\noffloaded: "));
     CHECK(contains(last, " 'asker', which has left it, for "));
