@@ -108,7 +108,8 @@ void scheduler::drive_until_ended(fiber_record const& fiber, time_point deadline
     if (!try_drive(std::chrono::milliseconds{1}, more)) return;  // another thread does
     if (more || ended()) continue;
     using std::chrono::milliseconds;
-    auto const remaining = std::min<time_point::duration>(deadline - clock::now(), std::chrono::hours{1});
+    // Not for long: another thread may come first, take the signal for itself, and run the fiber to its end.
+    auto const remaining = std::min<time_point::duration>(deadline - clock::now(), milliseconds{5});
     auto const limit = std::chrono::ceil<milliseconds>(remaining).count();
     pollfd ready{workers[0].loop.wake_descriptor(), POLLIN, 0};
     (void)::poll(&ready, 1, static_cast<int>(std::max<std::int64_t>(limit, 0)));  // whatever it says, we look again

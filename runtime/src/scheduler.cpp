@@ -59,6 +59,7 @@ scheduler::scheduler(runtime_options const& options_)
           *this,
           options_.world == nullptr && !options_.guest ? options_.slow_callback_duration : std::chrono::nanoseconds{0},
           most_stand_ins(options_) > 0 ? options_.spare_workers : 0) {
+  if (options.guest) records->set_guest(*this);
   (void)thread_barrier::asymmetric();  // registers with the kernel before anyone relies on it
   try {
     for (std::size_t i = 0; i < options.workers; ++i) {
@@ -119,6 +120,7 @@ void scheduler::end_thread(std::size_t worker) noexcept {
 }
 
 scheduler::~scheduler() {
+  if (options.guest) records->close_guest();
   await_visitors();  // before the loops are closed
   watch.stop();      // before the workers, which it looks at and adds to
   entrance.dismiss();

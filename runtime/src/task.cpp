@@ -354,7 +354,13 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
       return true;
     }
   }
-  if (on == nullptr && fiber.home->options.guest) fiber.home->drive_until_ended(fiber, deadline);
+  if (on == nullptr) {
+    // The fiber may have ended by now, and its runtime be gone: the pool of its record knows.
+    if (scheduler* const home = record_pool::of(&fiber)->enter_guest(); home != nullptr) {
+      home->drive_until_ended(fiber, deadline);
+      home->entrance.leave();
+    }
+  }
   waiter w{"task", mode};
   wait_node node{w};
   if (!task_end::enlist(fiber.end, node)) return true;
