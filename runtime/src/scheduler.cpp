@@ -103,6 +103,10 @@ bool scheduler::begin_thread(std::size_t worker) noexcept {
   } catch (...) {
     failure = std::current_exception();
   }
+  if (worker >= options.workers) {  // a stand-in: nobody waits for it
+    if (failure) records->report_unhandled(failure, "on_worker_start");
+    return !failure;
+  }
   std::lock_guard const lock{start_mutex_};
   ++begun_;
   if (failure && !start_failure_) start_failure_ = failure;

@@ -76,7 +76,8 @@ struct runtime_options {
   /// Clock and choice, for tests that must replay; makes `order` fifo. Default: the real ones.
   std::shared_ptr<environment> world{};
   /// Called with each worker's index on its thread, outside of any fiber, before it runs the first; the constructor
-  /// waits for all. What it throws leaves the constructor, or start(), and nothing is left behind.
+  /// waits for all. What it throws leaves the constructor, or start(), and nothing is left behind; what it throws for
+  /// a spare worker, or one that stands in for another in blocking(), goes to `on_unhandled_exception`.
   std::function<void(std::size_t worker)> on_worker_start{};
   /// The same at the thread's end, for each worker whose `on_worker_start` has returned. What it throws goes to
   /// `on_unhandled_exception`.
