@@ -83,6 +83,7 @@ bool worker::take_turn(std::chrono::nanoseconds limit) noexcept {
   leave_at_ = never;
   leaving_ = false;
   unbind_thread();
+  sanitizer_acquire(&home);  // from fibers that have ended: the caller, on whose thread they ran, sees what they did
   return !parked_;
 }
 
