@@ -9,15 +9,16 @@ away_from_worker::away_from_worker() noexcept {
   worker* const w = current_worker();
   if (w == nullptr || w->current == nullptr) return;
   if (!w->home.away.call()) return;
-  called_ = &w->home;
+  left_ = w;
+  before_ = w->away;
   w->away = w->current.get();  // nothing to report, and nobody else need be called
 }
 
 away_from_worker::~away_from_worker() {
-  if (called_ == nullptr) return;
-  worker* const w = current_worker();
-  if (w->away.get() == w->current.get()) w->away = nullptr;
-  called_->away.dismiss();
+  if (left_ == nullptr) return;
+  // The fiber may be on another worker by now, and another may be away here. Noted for the monitor alone, as a hint.
+  if (left_->away.get() == current_fiber()) left_->away = before_;
+  left_->home.away.dismiss();
 }
 
 }  // namespace weft::inline v0::detail

@@ -36,8 +36,12 @@ void future_state::set_exception(std::exception_ptr error) {
 void future_state::abandon() noexcept {
   // acquire: if the promise is the last owner, what its futures did comes before the deletion.
   if (owners_.load(std::memory_order_acquire) == 1 || !try_claim()) return;
-  error_ = std::make_exception_ptr(
-      broken_promise("weft::promise: dropped before it was given a value or an exception"));
+  try {
+    error_ = std::make_exception_ptr(
+        broken_promise("weft::promise: dropped before it was given a value or an exception"));
+  } catch (...) {  // no memory for the message
+    error_ = std::current_exception();
+  }
   publish();
 }
 

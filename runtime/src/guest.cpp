@@ -87,29 +87,30 @@ bool worker::take_turn(std::chrono::nanoseconds limit) noexcept {
   return !parked_;
 }
 
+bool scheduler::try_drive(std::chrono::nanoseconds limit, bool& more) noexcept {
+  // acquire and release: what the last driver did to the worker is there for the next.
+  if (driven_.exchange(true, std::memory_order_acquire)) return false;
+  more = workers[0].take_turn(limit);
+  driven_.store(false, std::memory_order_release);
+  return true;
+}
+
 bool scheduler::drive(std::chrono::nanoseconds limit) {
   if (current_worker() != nullptr) throw error("weft::runtime::poll_once: called on a fiber, which would run itself");
-  // acquire and release: what the last driver did to the worker is there for the next.
-  if (driven_.exchange(true, std::memory_order_acquire)) {
-    throw error("weft::runtime::poll_once: another thread is in it; one at a time drives a runtime");
-  }
-  bool const more = workers[0].take_turn(limit);
-  driven_.store(false, std::memory_order_release);
-  return more;
+  bool more = false;
+  if (try_drive(limit, more)) return more;
+  throw error("weft::runtime::poll_once: another thread is in it; one at a time drives a runtime");
 }
 
 void scheduler::drive_until_ended(fiber_record const& fiber, time_point deadline) {
   auto const ended = [&fiber] { return task_end::has_ended(fiber.end); };
   while (!ended() && clock::now() < deadline) {
     bool more = false;
-    try {
-      more = drive(std::chrono::milliseconds{1});
-    } catch (error const&) {
-      return;  // another thread does
-    }
+    if (!try_drive(std::chrono::milliseconds{1}, more)) return;  // another thread does
     if (more || ended()) continue;
     using std::chrono::milliseconds;
-    auto const remaining = std::min<time_point::duration>(deadline - clock::now(), std::chrono::hours{1});
+    // Not for long: another thread may come first, take the signal for itself, and run the fiber to its end.
+    auto const remaining = std::min<time_point::duration>(deadline - clock::now(), milliseconds{5});
     auto const limit = std::chrono::ceil<milliseconds>(remaining).count();
     pollfd ready{workers[0].loop.wake_descriptor(), POLLIN, 0};
     (void)::poll(&ready, 1, static_cast<int>(std::max<std::int64_t>(limit, 0)));  // whatever it says, we look again

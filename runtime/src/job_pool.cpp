@@ -8,6 +8,7 @@
 
 #include <cstdio>
 #include <ctime>
+#include <new>
 #include <pthread.h>
 #include <utility>
 
@@ -346,7 +347,7 @@ void job_pool::for_each_running(std::function<void(running_job const&)> const& f
   }
 }
 
-void job_pool::report(char const* doing) const {
+void job_pool::report(char const* doing) const noexcept try {
   std::size_t jobs = 0;
   std::string list;
   for_each_running([&](running_job const& job) {
@@ -359,6 +360,8 @@ void job_pool::report(char const* doing) const {
   if (auto const waiting = queued(); waiting != 0) text.append(", ").append(std::to_string(waiting)).append(" queued");
   text.append(list).append("\n");
   std::fputs(text.c_str(), stderr);  // one call: nothing comes between the lines
+} catch (std::bad_alloc const&) {
+  std::fprintf(stderr, "weft: the offload pool '%s' %s; there is no memory to say for what\n", name().c_str(), doing);
 }
 
 std::size_t job_pool::threads() const noexcept {

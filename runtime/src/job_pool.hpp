@@ -95,7 +95,7 @@ public:
   /// Calls `f` for each job that runs. Under the pool's lock: `f` must be short, and not call the pool.
   void for_each_running(std::function<void(running_job const&)> const& f) const;
   /// Says on stderr what the pool waits for.
-  void report(char const* doing) const;
+  void report(char const* doing) const noexcept;
   [[nodiscard]] std::string const& name() const noexcept { return options_.name; }
   [[nodiscard]] bool of_runtime() const noexcept { return options_.of_runtime; }
   [[nodiscard]] std::size_t threads() const noexcept;

@@ -86,9 +86,10 @@ monitor::monitor(scheduler& home, std::chrono::nanoseconds slow, std::size_t spa
 void monitor::start() {
   if (slow_ <= 0ns && spares_ == 0 && release_interval_ <= 0ns) return;
   views_.resize(home_.workers.capacity());
+  auto const name = home_.options.name.substr(0, 11) + "/mon";  // first: once the thread is there, nothing may throw
   blocked_signals const mask;
   thread_ = std::thread([this] { run(); });
-  ::pthread_setname_np(thread_.native_handle(), (home_.options.name.substr(0, 11) + "/mon").c_str());
+  ::pthread_setname_np(thread_.native_handle(), name.c_str());
 }
 
 void monitor::stop() noexcept {

@@ -1,6 +1,7 @@
 #include "record_pool.hpp"
 
 #include "fork_guard.hpp"
+#include "scheduler.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -98,6 +99,14 @@ void record_pool::give_one(void* record, std::size_t size_class) noexcept {
     last = --out_ == 0 && orphaned_;
   }
   if (last) delete this;
+}
+
+scheduler* record_pool::enter_guest() noexcept {
+  if (guest_ == nullptr) return nullptr;
+  std::lock_guard const lock{mutex_};
+  // Under the lock: who takes the runtime down closes this way first, and then waits for those that are in.
+  if (home_of_guest_ != nullptr) home_of_guest_->entrance.enter_beside_fiber();
+  return home_of_guest_;
 }
 
 void record_pool::orphan(record_pool* pool, std::int64_t out) noexcept {

@@ -62,6 +62,17 @@ public:
     return out_;
   }
 
+  /// The runtime is a guest: threads that wait for its fibers drive it. Before the first record is taken.
+  void set_guest(scheduler& home) noexcept { guest_ = home_of_guest_ = &home; }
+  /// A thread that has a hold on a record comes in as a visitor, to drive the runtime; see door.hpp.
+  /// @returns null if it is no guest, or on its way down
+  [[nodiscard]] scheduler* enter_guest() noexcept;
+  /// Nobody comes in that way any more.
+  void close_guest() noexcept {
+    std::lock_guard const lock{mutex_};
+    home_of_guest_ = nullptr;
+  }
+
   /// The runtime is gone, and `out` records are not back yet, less those that outside threads took and gave.
   static void orphan(record_pool* pool, std::int64_t out) noexcept;
 
@@ -106,7 +117,9 @@ private:
   void free_large(chunk* c) noexcept;
 
   unhandled_handler on_unhandled_;
-  std::mutex mutex_;  // guards all below
+  void const* guest_ = nullptr;  // constant once there are records; only compared: what it points to may be gone
+  std::mutex mutex_;             // guards all below
+  scheduler* home_of_guest_ = nullptr;
   chunk* chunks_ = nullptr;
   std::array<fiber_record*, classes> free_{};
   std::int64_t out_ = 0;  // taken less given by outside threads; all, once orphaned

@@ -59,6 +59,7 @@ scheduler::scheduler(runtime_options const& options_)
           *this,
           options_.world == nullptr && !options_.guest ? options_.slow_callback_duration : std::chrono::nanoseconds{0},
           most_stand_ins(options_) > 0 ? options_.spare_workers : 0, options_.world == nullptr && !options_.guest) {
+  if (options.guest) records->set_guest(*this);
   (void)thread_barrier::asymmetric();  // registers with the kernel before anyone relies on it
   try {
     for (std::size_t i = 0; i < options.workers; ++i) {
@@ -79,10 +80,11 @@ scheduler::scheduler(runtime_options const& options_)
 }
 
 void scheduler::start_thread(worker& w) {
+  // First: once the thread is there, nothing may throw.
+  auto const thread_name = (options.name.substr(0, 11) + "/" + std::to_string(w.index)).substr(0, 15);
   blocked_signals const mask;  // inherited by the thread
   w.thread = std::thread([&w] { w.run_loop(); });
-  auto const thread_name = options.name.substr(0, 11) + "/" + std::to_string(w.index);
-  ::pthread_setname_np(w.thread.native_handle(), thread_name.substr(0, 15).c_str());
+  ::pthread_setname_np(w.thread.native_handle(), thread_name.c_str());
 }
 
 void scheduler::await_threads() {
@@ -101,6 +103,10 @@ bool scheduler::begin_thread(std::size_t worker) noexcept {
   } catch (...) {
     failure = std::current_exception();
   }
+  if (worker >= options.workers) {  // a stand-in: nobody waits for it
+    if (failure) records->report_unhandled(failure, "on_worker_start");
+    return !failure;
+  }
   std::lock_guard const lock{start_mutex_};
   ++begun_;
   if (failure && !start_failure_) start_failure_ = failure;
@@ -118,6 +124,7 @@ void scheduler::end_thread(std::size_t worker) noexcept {
 }
 
 scheduler::~scheduler() {
+  if (options.guest) records->close_guest();
   await_visitors();  // before the loops are closed
   watch.stop();      // before the workers, which it looks at and adds to
   entrance.dismiss();
@@ -234,12 +241,9 @@ bool scheduler::drain(time_point deadline) {
       continue;
     }
     if (options.guest && current_worker() == nullptr) {
-      try {
-        (void)drive(1ms);
-        continue;
-      } catch (error const&) {
-        // Another thread drives it: it is waited for.
-      }
+      bool more = false;
+      if (try_drive(1ms, more)) continue;
+      // Another thread drives it: it is waited for.
     }
     std::unique_lock lock{drain_mutex_};
     drained_.wait_for(lock, 1ms, [this] { return live_fibers() == 0 && left.none(); });
@@ -251,10 +255,19 @@ bool scheduler::drain(time_point deadline) {
 void scheduler::report_remaining() noexcept {
   try {
     auto const remaining = all_tasks();
-    if (remaining.empty()) return;  // only callers from outside are still on their way out
+    std::vector<std::string> calls;
+    std::size_t running = 0;
+    for_each_running_job([&](running_job const& job) {
+      if (++running > most_reported) return;
+      calls.push_back(to_string(job) + "; pool '" + std::string(job.pool) + "'");
+    });
+    if (remaining.empty() && running == 0) return;  // only callers from outside are still on their way out
     std::ostringstream text;
-    text << "weft: the runtime '" << options.name << "' is shutting down and waits for these fibers:\n";
-    write_tasks(text, options.name, remaining, most_reported);
+    text << "weft: the runtime '" << options.name << "' is shutting down and waits for these "
+         << (remaining.empty() ? "offloaded calls:\n" : "fibers:\n");
+    if (!remaining.empty()) write_tasks(text, options.name, remaining, most_reported);
+    for (auto const& call : calls) text << "offloaded: " << call << '\n';
+    if (running > calls.size()) text << "... and " << running - calls.size() << " more\n";
     auto const report = std::move(text).str();
     if (options.on_shutdown_report) return options.on_shutdown_report(report);
     std::fwrite(report.data(), 1, report.size(), stderr);

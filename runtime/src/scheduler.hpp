@@ -120,7 +120,10 @@ public:
   /// Of a guest: the calling thread is its worker for about `limit`.  @returns whether more is ready
   /// @throws error  on a fiber, and while another thread does the same
   bool drive(std::chrono::nanoseconds limit);
-  /// Of a guest, on a thread: drives it until `fiber` has ended, `deadline` has passed, or another thread drives.
+  /// The same on a thread.  @returns false, having done nothing, while another thread does it
+  [[nodiscard]] bool try_drive(std::chrono::nanoseconds limit, bool& more) noexcept;
+  /// Of a guest, on a thread that is inside as a visitor: drives it until `fiber` has ended, `deadline` has passed, or
+  /// another thread drives.
   void drive_until_ended(fiber_record const& fiber, time_point deadline);
   /// Starts the thread of a new worker.  @throws std::system_error
   void start_thread(worker& w);

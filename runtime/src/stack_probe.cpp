@@ -29,10 +29,13 @@ void answer(int, siginfo_t*, void*) {
   int const error = errno;
   // acquire: pairs with the release in ask(): `thread` is there. The exchange makes sure that nobody takes it back.
   auto expected = state::asked;
-  if (question.now.load(std::memory_order_acquire) == state::asked &&
-      ::pthread_equal(question.thread, ::pthread_self()) != 0 &&
-      question.now.compare_exchange_strong(expected, state::answering, std::memory_order_acquire,
-                                           std::memory_order_relaxed)) {
+  bool mine = question.now.compare_exchange_strong(expected, state::answering, std::memory_order_acquire,
+                                                   std::memory_order_relaxed);
+  if (mine && ::pthread_equal(question.thread, ::pthread_self()) == 0) {
+    question.now.store(state::asked, std::memory_order_release);  // a late signal: this question is for another
+    mine = false;
+  }
+  if (mine) {
     stack_sample& sample = question.sample;
     fiber_record const* const fiber = current_fiber();
     sample.fiber = fiber != nullptr ? fiber->id : 0;

@@ -354,7 +354,13 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
       return true;
     }
   }
-  if (on == nullptr && fiber.home->options.guest) fiber.home->drive_until_ended(fiber, deadline);
+  if (on == nullptr) {
+    // The fiber may have ended by now, and its runtime be gone: the pool of its record knows.
+    if (scheduler* const home = record_pool::of(&fiber)->enter_guest(); home != nullptr) {
+      home->drive_until_ended(fiber, deadline);
+      home->entrance.leave();
+    }
+  }
   waiter w{"task", mode};
   wait_node node{w};
   if (!task_end::enlist(fiber.end, node)) return true;
@@ -375,15 +381,14 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 [[gnu::noinline]] bool join_shielded(fiber_record& fiber) noexcept {
   if (fork_watch::in_child()) return false;  // it will never end here
   std::string_view const name = fiber.name != nullptr ? fiber.name : "";
-  if (current_fiber() == &fiber) {
-    record_pool::of(&fiber)->report_unhandled(
-        std::make_exception_ptr(error("a task's handle died on the task's own fiber: it has been detached")), name);
-    return false;
-  }
   try {
+    if (current_fiber() == &fiber) {
+      throw error("a task's handle died on the task's own fiber: it has been detached");
+    }
     return join(fiber, never, cancellation::ignored);
-  } catch (std::system_error const&) {
-    // A circle of joins: whoever closes it lets its task go, and all of them can end.
+  } catch (...) {
+    // That, or a circle of joins: whoever closes it lets its task go, and all of them can end. (Or there was no memory
+    // to say so.)
     record_pool::of(&fiber)->report_unhandled(std::current_exception(), name);
     return false;
   }

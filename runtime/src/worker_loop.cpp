@@ -47,7 +47,8 @@ void worker::run_loop() noexcept {
   home.watch.admit();
   bind_thread();
   if constexpr (sanitized) own_stack_ = thread_stack();
-  if (!home.begin_thread(index) && !stands_in_) return;
+  bool const begun = home.begin_thread(index);
+  if (!begun && !stands_in_) return;  // a stand-in is counted on by now
   while (!home.entrance.dismissed()) {
     fiber_record* next = pick_next();
     if (next == nullptr) next = search();
@@ -60,7 +61,7 @@ void worker::run_loop() noexcept {
     dispatch(*next);
     if (unplaced_ != nullptr) fail_unplaced();
   }
-  home.end_thread(index);
+  if (begun) home.end_thread(index);
 }
 
 /// No stack could be had for a new fiber.

@@ -84,6 +84,8 @@ std::uint64_t disarm() noexcept {
   return struck.load();
 }
 
+std::uint64_t failed_so_far() noexcept { return struck.load(); }
+
 std::int64_t blocks_in_use() noexcept { return blocks.load(); }
 
 }  // namespace weft::test::faults

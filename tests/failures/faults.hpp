@@ -19,6 +19,8 @@ enum class kind {
 void arm(kind which, std::uint64_t n, bool on_and_on) noexcept;
 /// No call fails any more.  @returns how many have failed
 std::uint64_t disarm() noexcept;
+/// How many have failed since arm().
+[[nodiscard]] std::uint64_t failed_so_far() noexcept;
 
 /// Blocks from malloc and its kin that have not been freed.
 [[nodiscard]] std::int64_t blocks_in_use() noexcept;

@@ -19,6 +19,7 @@
 #include <chrono>
 #include <exception>
 #include <fcntl.h>
+#include <memory>
 #include <poll.h>
 #include <stdexcept>
 #include <string>
@@ -206,4 +207,50 @@ TEST_CASE("wrong use of a guest is refused", "[guest][bad-input]") {
   rt.shutdown();
   CHECK_THROWS_AS(rt.poll_once(), weft::runtime_stopped);
   CHECK_THROWS_AS(rt.wake_fd(), weft::runtime_stopped);
+}
+
+TEST_CASE("a guest's task ends for a thread that waits for it, whichever thread drives", "[guest][stress]") {
+  watchdog dog{"a guest's task"};
+  for (std::size_t i = scaled(1'000); i > 0; --i) {
+    weft::runtime rt{guest()};
+    weft::event e;
+    auto const t = rt.spawn([&] { e.wait(); });
+    std::atomic<bool> begun{false};
+    std::thread waiting{[&] {
+      begun.store(true);
+      t.wait();
+    }};
+    while (!begun.load()) std::this_thread::yield();
+    // The waiter drives at first, and then sleeps until the descriptor is readable: which this takes before it.
+    for (int turns = 0; turns < 3; ++turns) std::this_thread::yield();
+    e.set();
+    while (!t.ready()) {
+      try {
+        (void)rt.poll_once();
+      } catch (weft::error const&) {  // NOLINT: the other one is in it
+      }
+    }
+    waiting.join();
+    dog.feed();
+  }
+}
+
+TEST_CASE("rule 16: a thread may wait for a task while its runtime is taken down", "[runtime][guest][stress][rule16]") {
+  watchdog dog{"the end of runtimes"};
+  bool const as_guest = GENERATE(false, true);
+  for (std::size_t i = scaled(1'000); i > 0; --i) {
+    auto rt = std::make_unique<weft::runtime>(as_guest ? guest() : weft::runtime_options{.workers = 1});
+    weft::event e;
+    auto const t = rt->spawn([&] { e.wait(); });
+    std::atomic<bool> begun{false};
+    std::thread waiting{[&] {
+      begun.store(true);
+      t.wait();
+    }};
+    while (!begun.load()) std::this_thread::yield();
+    rt.reset();
+    waiting.join();
+    CHECK(t.ready());
+    dog.feed();
+  }
 }

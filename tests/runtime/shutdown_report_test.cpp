@@ -9,10 +9,13 @@
 #include "support/verify.hpp"
 
 #include <weft/runtime/error.hpp>
+#include <weft/runtime/offload.hpp>
+#include <weft/runtime/offload_pool.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
@@ -138,4 +141,94 @@ TEST_CASE("rule 21: without a handler the report goes to stderr, and a long one 
   CHECK(contains(d.output, "'one-of-many'"));
   CHECK(contains(d.output, "... and 50 more\n"));
   CHECK(contains(d.output, "150 fibers"));
+}
+
+TEST_CASE("rule 21: a stuck offload job at shutdown is named", "[runtime][offload][rule21]") {
+  bool const blocks = GENERATE(false, true);
+  reports seen;
+  weft::event started;
+  weft::event released;
+  weft::runtime rt{on(some_workers(), {.name = "service", .on_shutdown_report = seen.handler()})};
+  rt.spawn({.name = "asker"}, [&] {
+      auto const stuck = [&started, &released] {
+        started.set();
+        released.wait();
+      };
+      blocks ? weft::offload_blocking({.name = "stuck call"}, stuck) : weft::offload({.name = "stuck call"}, stuck);
+    }).detach();
+  started.wait();
+  CHECK_FALSE(rt.shutdown(0s));
+  auto const last = seen.all().back();
+  CHECK(contains(last, "waits for these fibers:\n"));
+  auto const sum = last.find("1 fiber, ");
+  auto const line = last.find("offloaded: 'stuck call' of fiber ");
+  REQUIRE(sum != std::string::npos);
+  REQUIRE(line != std::string::npos);
+  CHECK(sum < line);  // the fibers first
+  auto const call = last.substr(line);
+  CHECK(contains(call, " 'asker', for "));
+  CHECK(contains(call, blocks ? "; pool 'service (blocking)'\n" : "; pool 'service'\n"));
+  CHECK(call.find('\n') == call.size() - 1);  // one line, and nothing after it
+  released.set();
+  CHECK(rt.shutdown(1h));
+}
+
+TEST_CASE("rule 21: offload jobs that their fibers have left are named when no fiber is left, in pools of others too",
+          "[runtime][offload][rule21]") {
+  bool const own_pool = GENERATE(false, true);
+  reports seen;
+  weft::event started;
+  weft::event released;
+  weft::offload_pool pool{{.name = "others"}};
+  {
+    weft::runtime rt{on(some_workers(), {.name = "service", .on_shutdown_report = seen.handler()})};
+    rt.spawn({.name = "asker"}, [&] {
+        auto const stuck = [&started, &released] {
+          started.set();
+          released.wait();
+        };
+        weft::offload_options const leaves{.name = "stuck call", .abandon_on_cancel = true};
+        own_pool ? pool.run(leaves, stuck) : weft::offload(leaves, stuck);
+      }).detach();
+    started.wait();
+    // Each try cancels the caller; when it has left, the call alone is in the report.
+    std::string last;
+    do {
+      CHECK_FALSE(rt.shutdown(0s));
+      last = seen.all().back();
+      // A call in another's pool is known to the runtime only when it has been left; until then its caller is named.
+      CHECK((own_pool || contains(last, "offloaded: 'stuck call' of fiber ")));
+    } while (contains(last, "waits for these fibers:\n"));
+    CHECK(contains(last, "'service' is shutting down and waits for these offloaded calls:\noffloaded: "));
+    CHECK(contains(last, " 'asker', which has left it, for "));
+    CHECK(contains(last, own_pool ? "; pool 'others'\n" : "; pool 'service'\n"));
+    released.set();
+    CHECK(rt.shutdown(1h));
+  }
+}
+
+TEST_CASE("rule 21: of many stuck offload jobs the first hundred are named", "[runtime][offload][rule21]") {
+  constexpr int count = 104;
+  reports seen;
+  std::atomic<int> running{0};
+  weft::event all;
+  weft::event released;
+  weft::runtime rt{on(some_workers(), {.name = "service", .on_shutdown_report = seen.handler()})};
+  for (int i = 0; i < count; ++i) {
+    rt.spawn([&] {
+        weft::offload_blocking([&] {
+          if (++running == count) all.set();
+          released.wait();
+        });
+      }).detach();
+  }
+  all.wait();
+  CHECK_FALSE(rt.shutdown(0s));
+  auto const last = seen.all().back();
+  std::size_t lines = 0;
+  for (auto at = last.find("\noffloaded: "); at != std::string::npos; at = last.find("\noffloaded: ", at + 1)) ++lines;
+  CHECK(lines == 100);
+  CHECK(contains(last, "\n... and 4 more\n"));
+  released.set();
+  CHECK(rt.shutdown(1h));
 }

@@ -7,6 +7,7 @@
 #include "support/run_on.hpp"
 #include "support/verify.hpp"
 
+#include <weft/runtime/blocking.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/offload.hpp>
 #include <weft/runtime/this_fiber.hpp>
@@ -162,4 +163,32 @@ TEST_CASE("a CPU that cannot be had is refused by its number", "[runtime][bad-in
     CHECK(what.find("affinity") != std::string::npos);
     CHECK(what.find(std::to_string(bad)) != std::string::npos);
   }
+}
+
+TEST_CASE("a stand-in whose on_worker_start throws runs all the same, and is not stopped", "[runtime][blocking]") {
+  unhandled_log log;
+  std::atomic<int> started{0};
+  std::vector<std::size_t> stopped;
+  std::mutex mutex;
+  weft::runtime_options options{.workers = 1};
+  options.on_unhandled_exception = log.handler();
+  options.on_worker_start = [&](std::size_t worker) {
+    ++started;
+    if (worker != 0) throw std::runtime_error("none of this");
+  };
+  options.on_worker_stop = [&](std::size_t worker) {
+    std::lock_guard const lock{mutex};
+    stopped.push_back(worker);
+  };
+  run_with(options, [] {
+    std::atomic<bool> ran{false};
+    auto other = weft::spawn([&] { ran.store(true); });
+    weft::blocking([&] {
+      while (!ran.load()) std::this_thread::yield();
+    });
+    other.get();
+  });
+  CHECK(started.load() == 2);
+  CHECK(stopped == std::vector<std::size_t>{0});
+  CHECK(log.lines() == std::vector<std::string>{"on_worker_start: none of this"});
 }

@@ -9,7 +9,8 @@ namespace weft::inline v0 {
 
 namespace detail {
 
-class scheduler;
+class worker;
+struct fiber_record;
 
 /// While it lives, a stand-in takes the place of the worker on which it was made.
 class away_from_worker {
@@ -19,7 +20,8 @@ public:
   ~away_from_worker();
 
 private:
-  scheduler* called_ = nullptr;
+  worker* left_ = nullptr;          // on which it was made, if somebody stands in for it
+  fiber_record* before_ = nullptr;  // what was noted there: one such call may lie within another
 };
 
 }  // namespace detail

@@ -107,7 +107,8 @@ public:
 
   /// Waits, and shows the value or throws the exception. The reference is good as long as any of the futures lives.
   /// @returns `T const&`, or `T` itself for a reference or void
-  /// @throws broken_promise  if the promise died before it was set. A cancellation point.
+  /// @throws broken_promise  if the promise died before it was set (std::bad_alloc, if there was no memory to say so).
+  ///   A cancellation point.
   std::add_lvalue_reference_t<T const> get() const {
     this->wait();
     return this->state_.get()->look();

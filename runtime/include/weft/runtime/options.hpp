@@ -92,7 +92,8 @@ struct runtime_options {
   /// Clock and choice, for tests that must replay; makes `order` fifo. Default: the real ones.
   std::shared_ptr<environment> world{};
   /// Called with each worker's index on its thread, outside of any fiber, before it runs the first; the constructor
-  /// waits for all. What it throws leaves the constructor, or start(), and nothing is left behind.
+  /// waits for all. What it throws leaves the constructor, or start(), and nothing is left behind; what it throws for
+  /// a spare worker, or one that stands in for another in blocking(), goes to `on_unhandled_exception`.
   std::function<void(std::size_t worker)> on_worker_start{};
   /// The same at the thread's end, for each worker whose `on_worker_start` has returned. What it throws goes to
   /// `on_unhandled_exception`.
@@ -103,9 +104,9 @@ struct runtime_options {
   /// weft::run() turns the first SIGINT into a cancellation of what it runs, with reason user, if the signal's
   /// disposition is the default; a second one ends the process. Runtimes by themselves leave signals alone.
   bool handle_sigint = true;
-  /// Receives the report of the fibers that remain when shutdown() has reached its limit, and every five seconds while
-  /// shutdown() without limit or the destructor waits for them. On the thread, or fiber, that shuts down; what it
-  /// throws is ignored. Default: stderr.
+  /// Receives the report of the fibers that remain, and of the offloaded calls that run, when shutdown() has reached
+  /// its limit, and every five seconds while shutdown() without limit or the destructor waits for them. A line for each
+  /// of the first hundred. On the thread, or fiber, that shuts down; what it throws is ignored. Default: stderr.
   std::function<void(std::string_view report)> on_shutdown_report{};
   /// Checks that cost time, for development: see `no_suspend_scope`.
   bool debug = false;
