@@ -1,6 +1,6 @@
 # Builds and runs the consumer.
-#   WAY installed     against what `cmake --install` puts into a prefix
-#   WAY subdirectory  with weft's sources in its own build
+#   WAY installed     against what `cmake --install` puts into a prefix, by find_package and by pkg-config
+#   WAY subdirectory  with weft's sources in its own build, by add_subdirectory and by FetchContent
 #   WAY shared        the same with a shared library and without RTTI; then against that library, installed
 #   WAY cf_protection as subdirectory, compiled for shadow stacks and branch tracking, then for the latter alone (H17)
 set(consumer "${CMAKE_CURRENT_LIST_DIR}/consumer")
@@ -31,8 +31,17 @@ endfunction()
 if(WAY STREQUAL "installed")
   install_from("${BUILD}" --config "${CONFIG}")
   build_and_run(consumer "-DCMAKE_CXX_FLAGS=${FLAGS}")
+  file(GLOB_RECURSE pc "${WORK}/prefix/*/weft.pc")
+  get_filename_component(pc_directory "${pc}" DIRECTORY)
+  execute_process(COMMAND ${CMAKE_COMMAND} -E env "PKG_CONFIG_PATH=${pc_directory}" pkg-config --cflags --libs weft
+                  OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  separate_arguments(flags UNIX_COMMAND "${flags}")
+  separate_arguments(given UNIX_COMMAND "${FLAGS}")
+  run("${COMPILER}" -std=c++20 ${given} "${consumer}/main.cpp" -o "${WORK}/by_pkg_config" ${flags})
+  run("${WORK}/by_pkg_config")
 elseif(WAY STREQUAL "subdirectory")
   build_and_run(consumer "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DWEFT_SOURCE=${SOURCE}")
+  build_and_run(fetched "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DWEFT_SOURCE=${SOURCE}" -DWEFT_FETCHED=ON)
 elseif(WAY STREQUAL "cf_protection")
   build_and_run(full "-DCMAKE_CXX_FLAGS=${FLAGS} -fcf-protection=full" "-DWEFT_SOURCE=${SOURCE}")
   build_and_run(branch "-DCMAKE_CXX_FLAGS=${FLAGS} -fcf-protection=branch" "-DWEFT_SOURCE=${SOURCE}")
