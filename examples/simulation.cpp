@@ -4,6 +4,7 @@
 #include <weft/runtime/testing.hpp>
 #include <weft/weft.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -14,7 +15,7 @@ using namespace std::chrono_literals;
 namespace {
 
 struct account {
-  int balance = 100;
+  std::atomic<int> balance = 100;  // each access is whole; what is wrong here lies between two of them
 };
 
 /// Reads, asks a service that takes a while, and writes what it then holds to be the balance.

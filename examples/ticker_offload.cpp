@@ -3,6 +3,7 @@
 
 #include <weft/weft.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -20,7 +21,7 @@ int main() {
   options.workers = 1;
   weft::run(
       [] {
-        int ticks = 0;  // one worker: the fibers take turns, and no lock is needed
+        std::atomic<int> ticks = 0;
         auto const ticker = weft::spawn([&ticks] {
           for (;; ++ticks) weft::sleep_for(1ms);
         });

@@ -62,15 +62,18 @@ TEST_CASE("a fiber's worker is one of the runtime's", "[this_fiber]") {
 
 TEST_CASE("cancel_requested tells of the next wait", "[this_fiber]") {
   run_on(some_workers(), [] {
+    std::atomic<bool> started{false};
     std::atomic<bool> told{false};
-    auto t = weft::spawn(weft::spawn_options{.start = weft::start::eager}, [&] {
+    auto t = weft::spawn([&] {
       verify(!weft::this_fiber::cancel_requested());
+      started.store(true);
       try {
         for (;;) weft::yield();
       } catch (weft::cancelled const&) {
         told.store(weft::this_fiber::cancel_requested());
       }
     });
+    while (!started.load()) weft::yield();
     t.cancel();
     t.wait();
     verify(told.load());
