@@ -38,6 +38,7 @@ scheduler::scheduler(runtime_options const& options_)
     : options(options_),
       cpus(cpus_of_caller()),
       default_stack_class(stack_pool::class_of(options_.stack_size)),
+      never_run(default_stack_class),
       world(options_.world.get()),
       began(world != nullptr ? world->now() : clock::now()),
       records(options_.on_unhandled_exception),

@@ -9,6 +9,7 @@
 #include "left_jobs.hpp"
 #include "monitor.hpp"
 #include "overflow_report.hpp"
+#include "prepared_errors.hpp"
 #include "record_pool.hpp"
 #include "stack_gauge.hpp"
 #include "stack_pool.hpp"
@@ -133,6 +134,7 @@ public:
   overflow_report const faults;
   cpu_set_t const cpus;  ///< of the thread that made the runtime
   std::uint8_t const default_stack_class;
+  prepared_errors const never_run;
   environment* const world;  ///< null: the real one
   time_point const began;
   record_pool_owner records;

@@ -120,22 +120,24 @@ private:
 }  // namespace
 
 void end_unstarted(fiber_record& record) noexcept {
-  auto const error = std::make_exception_ptr(cancelled{record.ticket.reason()});
-  record.type->run(record, &error);
+  auto const& never_run = record.home->never_run;
+  record.type->run(record, &never_run.by_cancellation(record.ticket.reason()));
 }
 
 void fail_task(fiber_record& record) noexcept {
-  std::exception_ptr error;
-  try {
-    error = std::make_exception_ptr(stack_unavailable(
-        "weft: no stack of " + std::to_string(stack_pool::size_of(record.stack_class)) +
-        " bytes could be had for a fiber: the address space, or vm.max_map_count where the kernel cannot install "
-        "guards without splitting mappings, is used up"));
-  } catch (...) {  // memory is short too
-    error = std::current_exception();
+  auto const& never_run = record.home->never_run;
+  bool const cancelled = !record.ticket.start();  // also the edge from who spawned it
+  std::exception_ptr other_size;
+  if (!cancelled && record.stack_class != record.home->default_stack_class && prepared_errors::has_room()) {
+    try {
+      other_size = prepared_errors::no_stack(record.stack_class);
+    } catch (std::bad_alloc const&) {  // NOLINT: the general one must do
+    }
   }
-  (void)record.ticket.start();  // the edge from who spawned it
-  record.type->run(record, &error);
+  auto const& why = cancelled    ? never_run.by_cancellation(record.ticket.reason())
+                    : other_size ? other_size
+                                 : never_run.by_lack_of_stack();
+  record.type->run(record, &why);
   end_task(record, *record.home);
 }
 
