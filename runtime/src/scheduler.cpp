@@ -142,8 +142,8 @@ scheduler::~scheduler() {
 void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
   if (worker* const w = current_worker(); w != nullptr && &w->home == this) {
     under_identity const scheduler_code{w->identity, &fiber};
-    w->enqueue(fiber, where);
-    return;
+    if (w->current != nullptr) return w->enqueue_woken(fiber, where);
+    return w->enqueue(fiber, where);
   }
   expect_not_forked();
   if (world != nullptr && fiber.last_worker != fiber_record::no_worker && world->closed()) {

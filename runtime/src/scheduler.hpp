@@ -51,6 +51,8 @@ public:
     if (idle.wanted()) [[unlikely]]
       wake_picked();
   }
+  /// The same, once idle.wanted() has said so.
+  void wake_picked() noexcept;
   /// No more fibers from outside or inside.
   void stop_admission() noexcept {
     entrance.close();
@@ -157,7 +159,6 @@ public:
   inline static std::atomic<std::uint64_t> next_ids{1};
 
 private:
-  void wake_picked() noexcept;
   void report_remaining() noexcept;
   void note_end_slowly() noexcept;
   void await_threads();

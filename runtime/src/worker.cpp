@@ -114,6 +114,37 @@ fiber_record* worker::pick_next() noexcept {
 
 void worker::push(fiber_record& fiber) noexcept { push_in_line(fiber); }
 
+/// Who wakes another is often about to wait itself, and this worker then runs the other sooner than a sleeper could be
+/// woken, at the price of a system call, to do it. So where that one is next, and a sleeper looks at the neighbours
+/// before long in any case, help is called only when the running fiber has stopped and there is more to do. (Tokio
+/// never calls for what is in its LIFO slot; Go always does.) Where the running fiber turned out to go on for long, the
+/// next few are not put off.
+void worker::enqueue_woken(fiber_record& fiber, placement where) noexcept {
+  bool const soon = where == placement::next || (where == placement::back && ring_.size() == 0);
+  if (!soon || !steals_ || fiber.pinned) return enqueue(fiber, where);
+  if (where == placement::next) {
+    enqueue(fiber, where);
+  } else if (!ring_.push(&fiber)) [[unlikely]] {
+    overflow(fiber);
+  }
+  if (about_to_run_ || !home.idle.wanted()) return;
+  if (!home.neighbours_watched.load(std::memory_order_relaxed) || help_urgent_ != 0) {
+    if (help_urgent_ != 0) --help_urgent_;
+    return home.wake_picked();
+  }
+  help_put_off_ = true;
+  help_put_off_at_ = coarse_now();
+}
+
+/// The fiber that woke another is about to be left, and what runs next has been taken.
+void worker::call_help_now() noexcept {
+  constexpr std::uint64_t long_time = 100'000;  // 25 to 100 us
+  constexpr unsigned for_the_next = 32;
+  help_put_off_ = false;
+  if (coarse_now() - help_put_off_at_ > long_time) help_urgent_ = for_the_next;
+  if (ring_.size() != 0) home.wake_one();
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Switching
 // ---------------------------------------------------------------------------------------------------------------------
@@ -254,8 +285,12 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
 
 /// What runs next after a fiber has ended: the joiner that stepped aside for it, but every so often another first.
 [[gnu::always_inline]] inline fiber_record* worker::after_end(fiber_record* joiner) noexcept {
-  if (joiner == nullptr) [[likely]]
-    return pick_next();
+  if (joiner == nullptr) [[likely]] {
+    fiber_record* const next = pick_next();
+    if (help_put_off_) [[unlikely]]
+      call_help_now();
+    return next;
+  }
   ticks_ = ticks_ - 1;
   if ((ticks_ & glance_mask) != 0) [[likely]]
     return joiner;
@@ -379,6 +414,8 @@ WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self) noexcept {
   sanitizer_release(&w->home);  // for a guest's thread, which goes on after us
   w->identity.enter_on_fiber_stack();
   fiber_record* next = w->pick_next();
+  if (w->help_put_off_) [[unlikely]]
+    w->call_help_now();
   if (next != nullptr && !w->place(*next)) next = nullptr;
   suspend(w, &self, next, after::park);
   if constexpr (sanitized) go_on_as(self);
@@ -518,6 +555,7 @@ void worker::tell_step(fiber_record const& fiber) const noexcept {
 
 /// Every so many switches: what would starve if the ring never ran dry.
 fiber_record* worker::tick() noexcept {
+  if (help_put_off_) call_help_now();
   ticks_ = migrates_ ? 1 : ticks_between_looks;
   last_tick_ = coarse_now();
   now();

@@ -56,6 +56,8 @@ public:
 
   /// Queues a ready fiber here.
   void enqueue(fiber_record& fiber, placement where) noexcept;
+  /// The same for one that the running fiber has woken.
+  void enqueue_woken(fiber_record& fiber, placement where) noexcept;
   /// Ready fibers here. A hint.
   [[nodiscard]] std::size_t queued() const noexcept { return ring_.size() + ordered_.size(); }
   /// Whether a fiber waits for this worker's time. A hint.
@@ -139,6 +141,7 @@ private:
   void enqueue_promptly(fiber_record& fiber) noexcept;
   fiber_record* take_slot() noexcept;
   void push_in_line(fiber_record& fiber) noexcept;
+  void call_help_now() noexcept;
   void overflow(fiber_record& fiber) noexcept;
   fiber_record* after_end(fiber_record* joiner) noexcept;
   fiber_record* look_around(fiber_record& joiner) noexcept;
@@ -188,11 +191,14 @@ private:
   published<time_point> now_{};
   std::uint32_t random_;
   bool searching_ = false;
-  bool about_to_run_ = false;    // just woken, and what is queued meanwhile is run next: one fiber needs no help
-  time_point woken_at_{};        // by a timer, last
-  int reluctance_ = 0;           // rounds of a search before it steals
-  std::uint32_t stolen_ = 0;     // in the last steal, until it has been judged
-  std::uint64_t stolen_at_ = 0;  // on the coarse clock
+  bool about_to_run_ = false;          // just woken, and what is queued meanwhile is run next: one fiber needs no help
+  time_point woken_at_{};              // by a timer, last
+  bool help_put_off_ = false;          // see enqueue_woken()
+  std::uint64_t help_put_off_at_ = 0;  // on the coarse clock
+  unsigned help_urgent_ = 0;           // how many of the next are not put off
+  int reluctance_ = 0;                 // rounds of a search before it steals
+  std::uint32_t stolen_ = 0;           // in the last steal, until it has been judged
+  std::uint64_t stolen_at_ = 0;        // on the coarse clock
   std::atomic<fiber_record*> slot_{nullptr};  // next in line; this worker puts, any takes
   ordered_queue ordered_;                     // in place of the ring and the slot, with scheduling::fifo
   basic_ring<fiber_record*, ring_capacity> ring_;

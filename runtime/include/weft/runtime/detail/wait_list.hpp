@@ -166,6 +166,7 @@ void basic_wait_list<Node, Atomics>::set_flags_and_wake(std::uintptr_t flags) no
   // Few at a time: what claiming brought into the cache is still there for waking.
   constexpr std::size_t at_once = 32;
   link claimed = nullptr;
+  bool alone = true;  // and can go first
   for (bool more = true; more;) {
     link* last = &claimed;
     if (claimed != nullptr) last = &claimed->next;  // the one held back
@@ -174,11 +175,12 @@ void basic_wait_list<Node, Atomics>::set_flags_and_wake(std::uintptr_t flags) no
       list.set_flags(flags);
       (void)list.claim(at_once, last);
       more = !list.empty();
+      alone = alone && !more && claimed != nullptr && claimed->next == nullptr;
     }
     while (claimed != nullptr && !(more && claimed->next == nullptr)) {
       Node* const node = claimed;
       claimed = node->next;  // the node is gone as soon as its waiter has been woken
-      node->owner->wake();
+      node->owner->wake(alone ? placement::next : placement::back);
     }
   }
 }
