@@ -12,11 +12,15 @@
 namespace weft::inline v0::detail {
 
 struct local_node;
+class generator_body;
 
 /// A stack, described at its own top.
 struct stack {
   void* context = nullptr;  ///< suspended in the base loop, while no fiber is on it
-  stack* next = nullptr;    ///< in a free list
+  union {
+    stack* next = nullptr;  ///< in a free list
+    generator_body* inner;  ///< while a fiber is on it: the innermost body that runs for it, or null
+  };
   std::byte* bottom = nullptr;
   std::size_t size = 0;  ///< bytes from bottom to this description
   std::uint8_t size_class = 0;
@@ -29,5 +33,10 @@ struct stack {
   };
 };
 static_assert(sizeof(stack) <= cache_line);
+
+[[nodiscard]] inline stack_bounds bounds_of(stack const& s) noexcept {
+  // The description at the top belongs to the stack as the sanitizer sees it.
+  return {s.bottom, s.size + sizeof(stack)};
+}
 
 }  // namespace weft::inline v0::detail

@@ -3,11 +3,13 @@
 /// Everything.
 
 #include <weft/runtime/blocking.hpp>
+#include <weft/runtime/collect.hpp>
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/fiber.hpp>
 #include <weft/runtime/fiber_local.hpp>
 #include <weft/runtime/future.hpp>
+#include <weft/runtime/generator.hpp>
 #include <weft/runtime/inspect.hpp>
 #include <weft/runtime/no_suspend.hpp>
 #include <weft/runtime/offload.hpp>

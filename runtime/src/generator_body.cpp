@@ -1,0 +1,261 @@
+#include "generator_body.hpp"
+
+#include "body_stacks.hpp"
+#include "exceptions.hpp"
+#include "fatal.hpp"
+#include "floating_point.hpp"
+#include "fork_guard.hpp"
+#include "scheduler.hpp"
+#include "worker.hpp"
+
+#include <weft/runtime/error.hpp>
+
+#include <string>
+#include <utility>
+
+namespace weft::inline v0::detail {
+
+namespace {
+
+constexpr std::uint8_t as_the_fiber = 0xFF;
+
+#if defined(__GNUC__)
+[[gnu::tls_model("initial-exec")]]
+#endif
+thread_local constinit stack place_of_thread{};  // stands for the stack of a thread outside of any fiber
+
+/// What a crossing exchanges, wherever the caller is now.
+struct surroundings {
+  exception_state* exceptions;  // the thread's
+  stack* place;                 // of the fiber, or of the thread
+};
+
+// Never inlined and opaque, as current_worker() is.
+WEFT_UNINSTRUMENTED [[gnu::noinline]] surroundings here_on_thread() noexcept {
+  asm volatile("" ::: "memory");
+  return {thread_exceptions(), &place_of_thread};
+}
+
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline surroundings here() noexcept {
+  worker const* const w = current_worker();
+  fiber_record const* const fiber = w != nullptr ? w->current.get() : nullptr;
+  if (fiber == nullptr) [[unlikely]]
+    return here_on_thread();
+  return {w->exceptions(), fiber->place};
+}
+
+[[noreturn, gnu::noinline, gnu::cold]] void refuse_yield() {
+  throw error(
+      "weft::generator: yield was called elsewhere than in the generator's own body: on another fiber, within the body "
+      "of another generator, or after the body has ended");
+}
+
+/// A dying generator's body yields. Where an exception unwinds it already, another would end the program.
+[[gnu::noinline, gnu::cold]] void leave_by_exception() {
+  if (std::uncaught_exceptions() == 0) throw cancelled{cancel_reason::handle_dropped};
+}
+
+/// What leaves a body that dies has nobody to go to.
+void report_failure(std::exception_ptr const& error) noexcept {
+  worker const* const w = current_worker();
+  if (w == nullptr) return record_pool::print_unhandled(error, "weft::generator");
+  fiber_record const* const fiber = w->current;
+  w->home.records->report_unhandled(error, fiber != nullptr && fiber->name != nullptr ? fiber->name : "");
+}
+
+}  // namespace
+
+WEFT_UNINSTRUMENTED generator_body const* running_body() noexcept {
+  stack const* const place = here().place;
+  return place != nullptr ? place->inner : nullptr;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Crossing
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// From who advances the body into it. Returns when it has stopped again, perhaps on another thread.
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void generator_body::enter() noexcept {
+  auto const at = here();
+  resumer_place_ = at.place;
+  outer_ = at.place->inner;
+  at.place->inner = this;
+  resumer_exceptions_ = *at.exceptions;
+  *at.exceptions = exceptions_;
+  stack_bounds bounds;
+  if constexpr (sanitized) {
+    bounds = bounds_of(*stack_);
+    resumer_identity_ = sanitizer_thread::current().handle;
+    at.place->identity = {identity_};
+    sanitizer_thread{identity_}.enter_in_order();
+  }
+  announce_switch(&resumer_fake_stack_, bounds);
+  transfer const t = jump(context_, this);
+  complete_switch(resumer_fake_stack_);
+  context_ = t.fctx;
+}
+
+/// In the body: gives back what is the resumer's.  @returns the context to jump to
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void* generator_body::depart(exception_state& of_thread) noexcept {
+  resumer_place_->inner = outer_;
+  exceptions_ = of_thread;
+  of_thread = resumer_exceptions_;
+  if constexpr (sanitized) {
+    resumer_place_->identity = {resumer_identity_};
+    sanitizer_thread{resumer_identity_}.enter_in_order();
+  }
+  announce_switch(&stack_->fake_stack, {resumer_bottom_, resumer_size_});
+  return resumer_context_;
+}
+
+/// First thing in the body.
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void generator_body::arrive(void* from) noexcept {
+  stack_bounds bounds;
+  complete_switch(stack_->fake_stack, bounds);
+  if constexpr (sanitized) {
+    resumer_bottom_ = bounds.bottom;
+    resumer_size_ = bounds.size;
+  }
+  resumer_context_ = from;
+}
+
+WEFT_UNINSTRUMENTED void body_main::loop(transfer t) {
+  for (;;) {
+    auto* const body = static_cast<generator_body*>(t.data);
+    body->arrive(t.fctx);
+    body->call();
+    // The body may be gone when we are back.
+    void* const to = body->depart(*here().exceptions);
+    t = jump(to, nullptr);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// For who iterates
+// ---------------------------------------------------------------------------------------------------------------------
+
+generator_body::generator_body(body_type const& type, std::size_t stack_size)
+    : stack_class_(stack_size != 0 ? stack_pool::class_of(stack_size) : as_the_fiber), type_(type) {}
+
+void generator_body::begin() {
+  switch (state_.load(std::memory_order_relaxed)) {
+    case state::unstarted:
+    case state::running: return advance();
+    case state::suspended:
+    case state::ended: return;
+  }
+}
+
+WEFT_UNINSTRUMENTED void generator_body::advance() {
+  // relaxed, all of them: who advances it next has been told by other means; who has not learns that it runs.
+  if (state_.load(std::memory_order_relaxed) != state::suspended) [[unlikely]]
+    prepare();
+  state_.store(state::running, std::memory_order_relaxed);
+  enter();
+  if (returned_) [[unlikely]]
+    return finish();
+  state_.store(state::suspended, std::memory_order_relaxed);
+}
+
+[[gnu::cold]] void generator_body::prepare() {
+  switch (state_.load(std::memory_order_relaxed)) {
+    case state::unstarted: return start();
+    case state::running:
+      throw error(
+          "weft::generator: advanced while its body runs: by the body itself, or by another fiber or thread than the "
+          "one "
+          "for which it runs");
+    case state::ended: throw error("weft::generator: advanced past its end");
+    case state::suspended: return;
+  }
+}
+
+/// Gives the body its stack.
+void generator_body::start() {
+  check_not_forked();
+  if (stack_class_ == as_the_fiber) {
+    worker const* const w = current_worker();
+    stack_class_ = w != nullptr ? w->home.default_stack_class : stack_pool::class_of(body_stacks::default_bytes);
+  }
+  stack_ = body_stacks::take(stack_class_);
+  if (stack_ == nullptr) {
+    throw stack_unavailable("weft::generator: no stack of " + std::to_string(stack_pool::size_of(stack_class_)) +
+                            " bytes could be had for the body: the address space, or vm.max_map_count where the kernel "
+                            "cannot install guards without splitting mappings, is used up");
+  }
+  sanitizer_acquire(stack_);  // from whoever was on it before
+  context_ = stack_->context;
+  sanitizer_thread identity;
+  identity.create();
+  identity_ = identity.handle;
+}
+
+/// The body has ended: its stack goes to the next one.
+void generator_body::finish() {
+  stack* const s = std::exchange(stack_, nullptr);
+  s->context = context_;
+  reset_floating_point_of(context_);
+  sanitizer_thread identity{identity_};
+  identity.destroy();
+  sanitizer_release(s);
+  // In a child of fork nobody needs it, and who had locked the pool may be gone.
+  if (!fork_watch::in_child()) body_stacks::give(s);
+  value_ = nullptr;
+  state_.store(state::ended, std::memory_order_relaxed);
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void generator_body::destroy(generator_body* body) noexcept {
+  switch (body->state_.load(std::memory_order_relaxed)) {
+    case state::running: fatal("a generator is destroyed while its body runs");
+    case state::suspended: body->close(); break;
+    case state::unstarted:
+    case state::ended: break;
+  }
+  body->type_.free(body);
+}
+
+/// Leaves the body by an exception.
+void generator_body::close() noexcept {
+  closing_ = true;
+  try {
+    advance();
+  } catch (...) {
+    report_failure(std::current_exception());
+  }
+}
+
+void generator_body::refuse_value() { throw error("weft::generator: there is no value at the end"); }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// In the body
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// From beginning to end.
+void generator_body::call() noexcept {
+  try {
+    type_.call(*this);
+  } catch (cancelled const&) {
+    // Of a dying generator it is what we have thrown ourselves.
+    if (!closing_) error_ = std::current_exception();
+  } catch (...) {
+    error_ = std::current_exception();
+  }
+  type_.discard(*this);
+  returned_ = true;
+}
+
+WEFT_UNINSTRUMENTED void generator_body::yield(void const* value) {
+  auto const at = here();
+  if (at.place != resumer_place_ || at.place->inner != this) [[unlikely]]
+    refuse_yield();
+  if (!closing_) [[likely]] {
+    value_ = value;
+    transfer const t = jump(depart(*at.exceptions), nullptr);
+    arrive(t.fctx);
+  }
+  if (closing_) [[unlikely]]
+    leave_by_exception();
+}
+
+}  // namespace weft::inline v0::detail
