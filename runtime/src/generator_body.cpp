@@ -11,11 +11,14 @@
 #include <weft/runtime/error.hpp>
 
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace weft::inline v0::detail {
 
 namespace {
+
+using boost::context::detail::jump_fcontext;
 
 constexpr std::uint8_t as_the_fiber = 0xFF;
 
@@ -50,9 +53,15 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline surroundings here() noexcept {
       "of another generator, or after the body has ended");
 }
 
-/// A dying generator's body yields. Where an exception unwinds it already, another would end the program.
-[[gnu::noinline, gnu::cold]] void leave_by_exception() {
-  if (std::uncaught_exceptions() == 0) throw cancelled{cancel_reason::handle_dropped};
+/// In a return statement: the jump takes the place of the function that makes it, and so returns straight to that one's
+/// caller. Then no `ret` lies between a jump and the code that asked for it: it would mispredict, for the processor
+/// expects it to go to where the last call was made, which was on the other side.
+[[gnu::always_inline]] inline crossing jump_in_place_of_us(void* to, void* data) noexcept {
+  // The same type by another name, without which the compiler would not take it for a call in tail position.
+  static_assert(sizeof(crossing) == sizeof(transfer) && std::is_trivially_copyable_v<crossing>);
+  auto* const jump_to = reinterpret_cast<crossing (*)(void*, void*) noexcept>(
+      reinterpret_cast<void (*)()>(&jump_fcontext));
+  return jump_to(to, data);
 }
 
 /// What leaves a body that dies has nobody to go to.
@@ -75,7 +84,7 @@ WEFT_UNINSTRUMENTED generator_body const* running_body() noexcept {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /// From who advances the body into it. Returns when it has stopped again, perhaps on another thread.
-WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void generator_body::enter() noexcept {
+WEFT_UNINSTRUMENTED [[gnu::noinline]] crossing generator_body::enter() noexcept {
   auto const at = here();
   resumer_place_ = at.place;
   outer_ = at.place->inner;
@@ -89,10 +98,11 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void generator_body::enter() n
     at.place->identity = {identity_};
     sanitizer_thread{identity_}.enter_in_order();
   }
+  if constexpr (!sanitized) return jump_in_place_of_us(context_, this);
   announce_switch(&resumer_fake_stack_, bounds);
-  transfer const t = jump(context_, this);
+  transfer const t = jump_fcontext(context_, this);
   complete_switch(resumer_fake_stack_);
-  context_ = t.fctx;
+  return {t.fctx, t.data};
 }
 
 /// In the body: gives back what is the resumer's.  @returns the context to jump to
@@ -109,24 +119,37 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void* generator_body::depart(e
 }
 
 /// First thing in the body.
-WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void generator_body::arrive(void* from) noexcept {
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void generator_body::arrive() noexcept {
   stack_bounds bounds;
   complete_switch(stack_->fake_stack, bounds);
   if constexpr (sanitized) {
     resumer_bottom_ = bounds.bottom;
     resumer_size_ = bounds.size;
   }
-  resumer_context_ = from;
+}
+
+WEFT_UNINSTRUMENTED [[gnu::noinline]] crossing generator_body::leave(void const* value) {
+  auto const at = here();
+  if (at.place != resumer_place_ || at.place->inner != this) [[unlikely]]
+    refuse_yield();
+  if (closing_) [[unlikely]]
+    return {resumer_context_, nullptr};
+  value_ = value;
+  void* const to = depart(*at.exceptions);
+  if constexpr (!sanitized) return jump_in_place_of_us(to, nullptr);
+  transfer const t = jump_fcontext(to, nullptr);
+  arrive();
+  return {t.fctx, t.data};
 }
 
 WEFT_UNINSTRUMENTED void body_main::loop(transfer t) {
   for (;;) {
     auto* const body = static_cast<generator_body*>(t.data);
-    body->arrive(t.fctx);
+    body->arrive();
+    body->resumer_context_ = t.fctx;
     body->call();
     // The body may be gone when we are back.
-    void* const to = body->depart(*here().exceptions);
-    t = jump(to, nullptr);
+    t = jump_fcontext(body->depart(*here().exceptions), nullptr);
   }
 }
 
@@ -136,26 +159,6 @@ WEFT_UNINSTRUMENTED void body_main::loop(transfer t) {
 
 generator_body::generator_body(body_type const& type, std::size_t stack_size)
     : stack_class_(stack_size != 0 ? stack_pool::class_of(stack_size) : as_the_fiber), type_(type) {}
-
-void generator_body::begin() {
-  switch (state_.load(std::memory_order_relaxed)) {
-    case state::unstarted:
-    case state::running: return advance();
-    case state::suspended:
-    case state::ended: return;
-  }
-}
-
-WEFT_UNINSTRUMENTED void generator_body::advance() {
-  // relaxed, all of them: who advances it next has been told by other means; who has not learns that it runs.
-  if (state_.load(std::memory_order_relaxed) != state::suspended) [[unlikely]]
-    prepare();
-  state_.store(state::running, std::memory_order_relaxed);
-  enter();
-  if (returned_) [[unlikely]]
-    return finish();
-  state_.store(state::suspended, std::memory_order_relaxed);
-}
 
 [[gnu::cold]] void generator_body::prepare() {
   switch (state_.load(std::memory_order_relaxed)) {
@@ -245,17 +248,9 @@ void generator_body::call() noexcept {
   returned_ = true;
 }
 
-WEFT_UNINSTRUMENTED void generator_body::yield(void const* value) {
-  auto const at = here();
-  if (at.place != resumer_place_ || at.place->inner != this) [[unlikely]]
-    refuse_yield();
-  if (!closing_) [[likely]] {
-    value_ = value;
-    transfer const t = jump(depart(*at.exceptions), nullptr);
-    arrive(t.fctx);
-  }
-  if (closing_) [[unlikely]]
-    leave_by_exception();
+/// A dying generator's body yields. Where an exception unwinds it already, another would end the program.
+void generator_body::leave_by_exception() {
+  if (std::uncaught_exceptions() == 0) throw cancelled{cancel_reason::handle_dropped};
 }
 
 }  // namespace weft::inline v0::detail

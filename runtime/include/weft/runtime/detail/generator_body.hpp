@@ -35,6 +35,12 @@ struct body_type {
   void (*free)(generator_body*) noexcept;     ///< destroys what is left, and gives the memory back
 };
 
+/// How a crossing returns, in registers, as Boost.Context's jump does: in its place (see generator_body.cpp).
+struct crossing {
+  void* left;  ///< the context that jumped here, suspended
+  void* data;
+};
+
 /// Fields without a comment on their threads: whoever advances it, and the body, one after the other.
 class generator_body {
 public:
@@ -45,11 +51,23 @@ public:
   // --- for who iterates ---
 
   /// Runs the body to its first value, unless it has begun already.  @throws as advance()
-  void begin();
+  void begin() {
+    auto const now = state_.load(std::memory_order_relaxed);
+    if (now == state::unstarted || now == state::running) advance();
+  }
   /// Runs the body to its next value, or to its end.
   /// @throws what leaves the body; error  if it runs already, or has ended
   /// @throws stack_unavailable, runtime_stopped (in a forked child)  instead of starting it; it may be tried again
-  void advance();
+  void advance() {
+    // relaxed, all of them: who advances it next has been told by other means; who has not learns that it runs.
+    if (state_.load(std::memory_order_relaxed) != state::suspended) [[unlikely]]
+      prepare();
+    state_.store(state::running, std::memory_order_relaxed);
+    context_ = enter().left;
+    if (returned_) [[unlikely]]
+      return finish();
+    state_.store(state::suspended, std::memory_order_relaxed);
+  }
   [[nodiscard]] bool has_ended() const noexcept { return state_.load(std::memory_order_relaxed) == state::ended; }
   /// Where the value is.  @throws error  if there is none
   [[nodiscard]] void const* value() const {
@@ -65,7 +83,11 @@ public:
   /// Stops here until advance().
   /// @throws cancelled (handle_dropped)  if the generator dies meanwhile or is dying
   /// @throws error  if it is not this body that calls
-  void yield(void const* value);
+  void yield(void const* value) {
+    resumer_context_ = leave(value).left;
+    if (closing_) [[unlikely]]
+      leave_by_exception();
+  }
 
   // --- for the runtime ---
 
@@ -81,12 +103,14 @@ private:
 
   void prepare();
   void start();
-  void enter() noexcept;
+  crossing enter() noexcept;
   void finish();
   void close() noexcept;
   void call() noexcept;
+  crossing leave(void const* value);
   void* depart(exception_state& of_thread) noexcept;
-  void arrive(void* from) noexcept;
+  void arrive() noexcept;
+  static void leave_by_exception();
   [[noreturn]] static void refuse_value();
 
   // What a crossing touches. `state_` is atomic so that whoever is wrongly second is told, and not a race.
