@@ -3,6 +3,7 @@
 /// Everything.
 
 #include <weft/runtime/blocking.hpp>
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/fiber.hpp>
@@ -17,6 +18,7 @@
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/task.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timeout.hpp>
 #include <weft/runtime/timer.hpp>
 #include <weft/runtime/waiter.hpp>
 #include <weft/sync/event.hpp>
