@@ -6,8 +6,10 @@
 #include "floating_point.hpp"
 #include "fork_guard.hpp"
 #include "scheduler.hpp"
+#include "scopes.hpp"
 #include "worker.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/error.hpp>
 
 #include <string>
@@ -26,26 +28,6 @@ constexpr std::uint8_t as_the_fiber = 0xFF;
 [[gnu::tls_model("initial-exec")]]
 #endif
 thread_local constinit stack place_of_thread{};  // stands for the stack of a thread outside of any fiber
-
-/// What a crossing exchanges, wherever the caller is now.
-struct surroundings {
-  exception_state* exceptions;  // the thread's
-  stack* place;                 // of the fiber, or of the thread
-};
-
-// Never inlined and opaque, as current_worker() is.
-WEFT_UNINSTRUMENTED [[gnu::noinline]] surroundings here_on_thread() noexcept {
-  asm volatile("" ::: "memory");
-  return {thread_exceptions(), &place_of_thread};
-}
-
-WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline surroundings here() noexcept {
-  worker const* const w = current_worker();
-  fiber_record const* const fiber = w != nullptr ? w->current.get() : nullptr;
-  if (fiber == nullptr) [[unlikely]]
-    return here_on_thread();
-  return {w->exceptions(), fiber->place};
-}
 
 [[noreturn, gnu::noinline, gnu::cold]] void refuse_yield() {
   throw error(
@@ -74,14 +56,46 @@ void report_failure(std::exception_ptr const& error) noexcept {
 
 }  // namespace
 
-WEFT_UNINSTRUMENTED generator_body const* running_body() noexcept {
-  stack const* const place = here().place;
-  return place != nullptr ? place->inner : nullptr;
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Crossing
 // ---------------------------------------------------------------------------------------------------------------------
+
+/// Who advances a body, or the body itself, wherever that is now.
+struct generator_body::surroundings {
+  exception_state* exceptions;  // the thread's
+  stack* place;                 // of the fiber, or of the thread
+  fiber_record* fiber;          // null: a thread
+
+  /// Hangs a body's scopes below the caller's, and takes them off again.
+  WEFT_UNINSTRUMENTED [[gnu::always_inline]] void attach(scope_segment& of_body) const noexcept {
+    int const uncaught = static_cast<int>(exceptions->uncaught);
+    if (fiber == nullptr) return detail::attach(of_body, uncaught);
+    detail::attach({&fiber->ticket, fiber, &place->scopes}, of_body, uncaught);
+  }
+  WEFT_UNINSTRUMENTED [[gnu::always_inline]] void detach(scope_segment& of_body) const noexcept {
+    if (fiber == nullptr) return detail::detach(of_body);
+    detail::detach({&fiber->ticket, fiber, &place->scopes}, of_body);
+  }
+};
+
+// Never inlined and opaque, as current_worker() is.
+WEFT_UNINSTRUMENTED [[gnu::noinline]] generator_body::surroundings generator_body::here_on_thread() noexcept {
+  asm volatile("" ::: "memory");
+  return {thread_exceptions(), &place_of_thread, nullptr};
+}
+
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline generator_body::surroundings generator_body::here() noexcept {
+  worker const* const w = current_worker();
+  fiber_record* const fiber = w != nullptr ? w->current.get() : nullptr;
+  if (fiber == nullptr) [[unlikely]]
+    return here_on_thread();
+  return {w->exceptions(), fiber->place, fiber};
+}
+
+WEFT_UNINSTRUMENTED generator_body const* generator_body::running() noexcept {
+  stack const* const place = here().place;
+  return place != nullptr ? place->inner : nullptr;
+}
 
 /// From who advances the body into it. Returns when it has stopped again, perhaps on another thread.
 WEFT_UNINSTRUMENTED [[gnu::noinline]] crossing generator_body::enter() noexcept {
@@ -89,6 +103,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] crossing generator_body::enter() noexcept 
   resumer_place_ = at.place;
   outer_ = at.place->inner;
   at.place->inner = this;
+  at.attach(scopes_);
   resumer_exceptions_ = *at.exceptions;
   *at.exceptions = exceptions_;
   stack_bounds bounds;
@@ -106,12 +121,13 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] crossing generator_body::enter() noexcept 
 }
 
 /// In the body: gives back what is the resumer's.  @returns the context to jump to
-WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void* generator_body::depart(exception_state& of_thread) noexcept {
-  resumer_place_->inner = outer_;
-  exceptions_ = of_thread;
-  of_thread = resumer_exceptions_;
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void* generator_body::depart(surroundings const& at) noexcept {
+  at.place->inner = outer_;
+  at.detach(scopes_);
+  exceptions_ = *at.exceptions;
+  *at.exceptions = resumer_exceptions_;
   if constexpr (sanitized) {
-    resumer_place_->identity = {resumer_identity_};
+    at.place->identity = {resumer_identity_};
     sanitizer_thread{resumer_identity_}.enter_in_order();
   }
   announce_switch(&stack_->fake_stack, {resumer_bottom_, resumer_size_});
@@ -135,7 +151,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] crossing generator_body::leave(void const*
   if (closing_) [[unlikely]]
     return {resumer_context_, nullptr};
   value_ = value;
-  void* const to = depart(*at.exceptions);
+  void* const to = depart(at);
   if constexpr (!sanitized) return jump_in_place_of_us(to, nullptr);
   transfer const t = jump_fcontext(to, nullptr);
   arrive();
@@ -149,7 +165,7 @@ WEFT_UNINSTRUMENTED void body_main::loop(transfer t) {
     body->resumer_context_ = t.fctx;
     body->call();
     // The body may be gone when we are back.
-    t = jump_fcontext(body->depart(*here().exceptions), nullptr);
+    t = jump_fcontext(body->depart(generator_body::here()), nullptr);
   }
 }
 
@@ -188,7 +204,7 @@ void generator_body::start() {
   }
   sanitizer_acquire(stack_);  // from whoever was on it before
   context_ = stack_->context;
-  sanitizer_thread identity;
+  sanitizer_thread identity{};
   identity.create();
   identity_ = identity.handle;
 }
@@ -221,6 +237,7 @@ void generator_body::destroy(generator_body* body) noexcept {
 /// Leaves the body by an exception.
 void generator_body::close() noexcept {
   closing_ = true;
+  cancel_shield const shielded;
   try {
     advance();
   } catch (...) {
@@ -238,9 +255,9 @@ void generator_body::refuse_value() { throw error("weft::generator: there is no 
 void generator_body::call() noexcept {
   try {
     type_.call(*this);
-  } catch (cancelled const&) {
+  } catch (cancelled const& c) {
     // Of a dying generator it is what we have thrown ourselves.
-    if (!closing_) error_ = std::current_exception();
+    if (!closing_ || c.reason() != cancel_reason::handle_dropped) error_ = std::current_exception();
   } catch (...) {
     error_ = std::current_exception();
   }

@@ -19,7 +19,4 @@ struct body_main {
   return place.inner != nullptr ? place.inner->own_stack() : place;
 }
 
-/// The innermost body that runs on the calling thread, or null. For signal handlers, too.
-[[nodiscard]] generator_body const* running_body() noexcept;
-
 }  // namespace weft::inline v0::detail

@@ -63,7 +63,7 @@ WEFT_UNINSTRUMENTED void report_body(stack const& of, fiber_record const* fiber)
 /// One line, if the calling context has run into the guard of its stack.
 WEFT_UNINSTRUMENTED void report_overflow(std::byte const* address) noexcept {
   fiber_record const* const fiber = current_fiber();
-  if (auto const* const body = running_body(); body != nullptr) {
+  if (auto const* const body = generator_body::running(); body != nullptr) {
     stack const& of = body->own_stack();
     if (is_in_guard(of, body_stacks::guard_bytes_of(of.size_class), address)) report_body(of, fiber);
   } else if (fiber != nullptr && fiber->place != nullptr &&

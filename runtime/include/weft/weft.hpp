@@ -3,6 +3,7 @@
 /// Everything.
 
 #include <weft/runtime/blocking.hpp>
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/collect.hpp>
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/error.hpp>
@@ -19,6 +20,7 @@
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/task.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timeout.hpp>
 #include <weft/runtime/timer.hpp>
 #include <weft/runtime/waiter.hpp>
 #include <weft/sync/event.hpp>

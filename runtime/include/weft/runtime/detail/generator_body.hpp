@@ -7,8 +7,8 @@
 ///         |                             v the call returns or throws     | the generator dies
 ///         +------ it dies ----------> ended <-- running, closing <-------+
 ///
-/// The body is a context like a fiber's own (semantics, rule 24): exception state, floating-point control, bounds of
-/// the stack and sanitizers' handles are its own, exchanged at each crossing, here and there. But it is no fiber. It
+/// The body is a context like a fiber's own (semantics, rule 24): exception state, floating-point control, cancel
+/// scopes, bounds of the stack and sanitizers' handles are its own, exchanged at each crossing. But it is no fiber. It
 /// runs for whoever advances it: what it waits for parks that fiber, and what it asks about itself is answered with
 /// that fiber's name, values and worker. While it runs, the fiber's context continues on top of it; the description of
 /// the fiber's own stack leads to the innermost body (stack::inner).
@@ -17,6 +17,7 @@
 /// was made, and belong to none.
 
 #include <weft/runtime/detail/fiber_record.hpp>
+#include <weft/runtime/detail/scope_node.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -91,6 +92,8 @@ public:
 
   // --- for the runtime ---
 
+  /// The innermost body that runs for the caller, or null. For signal handlers, too.
+  [[nodiscard]] static generator_body const* running() noexcept;
   /// The stack it runs on, while it has one.
   [[nodiscard]] [[gnu::always_inline]] stack& own_stack() const noexcept { return *stack_; }
 
@@ -108,7 +111,10 @@ private:
   void close() noexcept;
   void call() noexcept;
   crossing leave(void const* value);
-  void* depart(exception_state& of_thread) noexcept;
+  struct surroundings;
+  static surroundings here() noexcept;
+  static surroundings here_on_thread() noexcept;
+  void* depart(surroundings const& at) noexcept;
   void arrive() noexcept;
   static void leave_by_exception();
   [[noreturn]] static void refuse_value();
@@ -123,9 +129,10 @@ private:
   exception_state exceptions_{};  // while it does not run
   void* resumer_context_ = nullptr;
   exception_state resumer_exceptions_{};  // while it runs
-  stack* resumer_place_ = nullptr;        // of the fiber that it runs for; see here() in generator_body.cpp
+  stack* resumer_place_ = nullptr;        // of the fiber that it runs for; see surroundings in generator_body.cpp
   generator_body* outer_ = nullptr;       // the body within which it runs
   stack* stack_ = nullptr;
+  scope_segment scopes_;
 
   body_type const& type_;
   std::exception_ptr error_;  // what left the body, until it is passed on
