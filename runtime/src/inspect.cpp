@@ -3,6 +3,7 @@
 
 #include "inspect.hpp"
 #include "aside_join.hpp"
+#include "body_stacks.hpp"
 #include "scheduler.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -149,7 +150,7 @@ std::vector<stack_usage> runtime::stack_usage() const {
 std::size_t runtime::release_stacks() const {
   detail::check_not_forked();
   std::lock_guard const lock{mutex_};
-  return scheduler_ != nullptr ? scheduler_->stacks.release_all() : 0;
+  return scheduler_ != nullptr ? scheduler_->stacks.release_all() + detail::body_stacks::release_all() : 0;
 }
 
 runtime_stats runtime::stats() const {

@@ -1,5 +1,6 @@
 #include "monitor.hpp"
 
+#include "body_stacks.hpp"
 #include "scheduler.hpp"
 #include "signal_mask.hpp"
 #include "worker.hpp"
@@ -121,7 +122,8 @@ void monitor::rest(std::unique_lock<std::mutex>& lock) noexcept {
   thread_barrier::heavy();  // pairs with the light one in worker::sleep()
   auto const called = [this] { return called_ || stopping_; };
   if (all_asleep()) {
-    while (release_interval_ > 0ns && home_.stacks.has_used() && !wake_.wait_until(lock, next_release_, called)) {
+    auto const used = [this] { return home_.stacks.has_used() || body_stacks::has_used(); };
+    while (release_interval_ > 0ns && used() && !wake_.wait_until(lock, next_release_, called)) {
       lock.unlock();
       release_stacks(clock::now());
       lock.lock();
@@ -160,6 +162,7 @@ void monitor::run() noexcept {
 
 void monitor::release_stacks(time_point now) noexcept {
   (void)home_.stacks.release_idle(home_.options.stack_release.keep);
+  (void)body_stacks::release_idle(home_.options.stack_release.keep);
   next_release_ = add(now, release_interval_);
 }
 

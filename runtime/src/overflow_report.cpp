@@ -1,5 +1,7 @@
 #include "overflow_report.hpp"
 
+#include "body_stacks.hpp"
+#include "generator_body.hpp"
 #include "scheduler.hpp"
 #include "signal_hook.hpp"
 #include "signal_text.hpp"
@@ -23,21 +25,51 @@ std::size_t signal_stack_bytes() noexcept {
   return ours + static_cast<std::size_t>(std::max(least, 0L));
 }
 
-/// Under AddressSanitizer, whose instrumentation must not meet a stack that is full.
-[[nodiscard]] WEFT_UNINSTRUMENTED bool is_overflow(fiber_record const& fiber, std::byte const* address) noexcept {
-  std::byte const* const bottom = fiber.place->bottom;
-  auto const guard = fiber.home->stacks.guard_bytes_of(fiber.stack_class);
-  return address < bottom && address >= bottom - guard;
+// Under AddressSanitizer, whose instrumentation must not meet a stack that is full.
+
+[[nodiscard]] WEFT_UNINSTRUMENTED bool is_in_guard(stack const& of, std::size_t guard_bytes,
+                                                   std::byte const* address) noexcept {
+  return address < of.bottom && address >= of.bottom - guard_bytes;
+}
+
+WEFT_UNINSTRUMENTED void say_which(signal_text& text, fiber_record const* fiber) noexcept {
+  if (fiber == nullptr) return;
+  text << "fiber " << fiber->id;
+  if (fiber->name != nullptr) text << " '" << fiber->name << "'";
 }
 
 WEFT_UNINSTRUMENTED void report(fiber_record const& fiber) noexcept {
   signal_text text;
-  text << "weft: stack overflow in fiber " << fiber.id;
-  if (fiber.name != nullptr) text << " '" << fiber.name << "'";
+  text << "weft: stack overflow in ";
+  say_which(text, &fiber);
   text << ": its stack of " << stack_pool::size_of(fiber.stack_class)
        << " bytes is used up. Remedy: a larger spawn_options::stack_size, or runtime_options::stack_size; or less on "
           "the stack.\n";
   text.write_to(STDERR_FILENO);
+}
+
+/// @param fiber  for which the body runs, or null
+WEFT_UNINSTRUMENTED void report_body(stack const& of, fiber_record const* fiber) noexcept {
+  signal_text text;
+  text << "weft: stack overflow in a generator's body";
+  if (fiber != nullptr) text << ", which ran for ";
+  say_which(text, fiber);
+  text << ": its stack of " << stack_pool::size_of(of.size_class)
+       << " bytes is used up. Remedy: a larger generator_options::stack_size, or runtime_options::stack_size; or less "
+          "on the stack.\n";
+  text.write_to(STDERR_FILENO);
+}
+
+/// One line, if the calling context has run into the guard of its stack.
+WEFT_UNINSTRUMENTED void report_overflow(std::byte const* address) noexcept {
+  fiber_record const* const fiber = current_fiber();
+  if (auto const* const body = generator_body::running(); body != nullptr) {
+    stack const& of = body->own_stack();
+    if (is_in_guard(of, body_stacks::guard_bytes_of(of.size_class), address)) report_body(of, fiber);
+  } else if (fiber != nullptr && fiber->place != nullptr &&
+             is_in_guard(*fiber->place, fiber->home->stacks.guard_bytes_of(fiber->stack_class), address)) {
+    report(*fiber);
+  }
 }
 
 void pass_on(struct sigaction const& before, int signal, siginfo_t* info, void* context) noexcept {
@@ -58,11 +90,7 @@ constinit signal_hook bus_errors{SIGBUS, &on_fault, SA_ONSTACK, false};
 WEFT_UNINSTRUMENTED void on_fault(int signal, siginfo_t* info, void* context) noexcept {
   int const error = errno;
   // si_code > 0: a fault, not a signal that somebody sent.
-  fiber_record const* const fiber = info->si_code > 0 ? current_fiber() : nullptr;
-  if (fiber != nullptr && fiber->place != nullptr &&
-      is_overflow(*fiber, static_cast<std::byte const*>(info->si_addr))) {
-    report(*fiber);
-  }
+  if (info->si_code > 0) report_overflow(static_cast<std::byte const*>(info->si_addr));
   errno = error;
   pass_on((signal == SIGSEGV ? segmentation_faults : bus_errors).before(), signal, info, context);
 }

@@ -121,19 +121,23 @@ void record_pool::orphan(record_pool* pool, std::int64_t out) noexcept {
 }
 
 void record_pool::report_unhandled(std::exception_ptr error, std::string_view task) noexcept {
+  if (!on_unhandled_) return print_unhandled(error, task);
   try {
-    if (on_unhandled_) return on_unhandled_(error, task);
-    char const* const quote = task.empty() ? "" : "'";
-    try {
-      std::rethrow_exception(error);
-    } catch (std::exception const& e) {
-      std::fprintf(stderr, "weft: nobody collected the exception of task %s%.*s%s: %s\n", quote,
-                   static_cast<int>(task.size()), task.data(), quote, e.what());
-    } catch (...) {
-      std::fprintf(stderr, "weft: nobody collected the exception of task %s%.*s%s: not a std::exception\n", quote,
-                   static_cast<int>(task.size()), task.data(), quote);
-    }
+    on_unhandled_(error, task);
   } catch (...) {  // NOLINT: documented: what the handler throws is ignored
+  }
+}
+
+void record_pool::print_unhandled(std::exception_ptr const& error, std::string_view task) noexcept {
+  char const* const quote = task.empty() ? "" : "'";
+  try {
+    std::rethrow_exception(error);
+  } catch (std::exception const& e) {
+    std::fprintf(stderr, "weft: nobody collected the exception of task %s%.*s%s: %s\n", quote,
+                 static_cast<int>(task.size()), task.data(), quote, e.what());
+  } catch (...) {
+    std::fprintf(stderr, "weft: nobody collected the exception of task %s%.*s%s: not a std::exception\n", quote,
+                 static_cast<int>(task.size()), task.data(), quote);
   }
 }
 

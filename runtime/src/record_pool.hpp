@@ -104,6 +104,8 @@ public:
 
   /// Passes on what nobody collected. Never throws.
   void report_unhandled(std::exception_ptr error, std::string_view task) noexcept;
+  /// What becomes of it where there is no handler: a line on stderr.
+  static void print_unhandled(std::exception_ptr const& error, std::string_view task) noexcept;
 
 private:
   ~record_pool();

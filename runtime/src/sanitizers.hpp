@@ -66,9 +66,9 @@ struct stack_bounds {
   std::size_t size = 0;
 };
 
-/// ThreadSanitizer's handle of a context.
+/// ThreadSanitizer's handle of a context. (Trivial, for a union; make it by `{}`.)
 struct sanitizer_thread {
-  void* handle = nullptr;
+  void* handle;
 
 #if defined(WEFT_TSAN)
   static unsigned switch_flag() noexcept;
@@ -80,6 +80,8 @@ struct sanitizer_thread {
   }
   /// From the worker's identity, on the worker's own stack.
   WEFT_IDENTITY void enter() const noexcept { __tsan_switch_to_fiber(handle, switch_flag()); }
+  /// Between a body and who advances it: they take turns, so each sees what the other did.
+  WEFT_IDENTITY void enter_in_order() const noexcept { __tsan_switch_to_fiber(handle, 0); }
   /// To the worker's identity, on a fiber's stack.
   WEFT_IDENTITY void enter_on_fiber_stack() const noexcept {
     enter();
@@ -101,6 +103,7 @@ struct sanitizer_thread {
   void create() noexcept {}
   void destroy() noexcept {}
   void enter() const noexcept {}
+  void enter_in_order() const noexcept {}
   void enter_on_fiber_stack() const noexcept {}
   static void ignore_accesses() noexcept {}
   static void watch_accesses() noexcept {}
@@ -160,6 +163,14 @@ private:
 [[gnu::always_inline]] inline void complete_switch([[maybe_unused]] void* saved) noexcept {
 #if defined(WEFT_ASAN)
   __sanitizer_finish_switch_fiber(saved, nullptr, nullptr);
+#endif
+}
+
+/// The same. `from`: set to the stack that was left.
+[[gnu::always_inline]] inline void complete_switch([[maybe_unused]] void* saved,
+                                                   [[maybe_unused]] stack_bounds& from) noexcept {
+#if defined(WEFT_ASAN)
+  __sanitizer_finish_switch_fiber(saved, &from.bottom, &from.size);
 #endif
 }
 

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <utility>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -133,6 +134,11 @@ stack_range stack_pool::make(std::uint8_t size_class) noexcept {
   range.stride = stride_of(size_class);
   {
     std::lock_guard const lock{mutex_};
+    if (auto& returned = returned_[size_class]; !returned.empty()) {
+      range = returned.back();
+      returned.pop_back();
+      return range;
+    }
     auto& from = reserves_[size_class];
     if (from.at == from.end && !grow(from, range.stride)) return {};
     // A few at a time, so that a small program pays for few guards; more as more are made, in one system call.
@@ -159,6 +165,15 @@ stack_range stack_pool::make(std::uint8_t size_class) noexcept {
   }
   range.offset = guard_bytes;
   return range;
+}
+
+void stack_pool::take_back(stack_range const& rest, std::uint8_t size_class) noexcept {
+  if (rest.at == rest.end) return;
+  std::lock_guard const lock{mutex_};
+  try {
+    returned_[size_class].push_back(rest);
+  } catch (std::bad_alloc const&) {  // NOLINT: address space is lost, and nothing else
+  }
 }
 
 void stack_pool::give(stack* first, stack* last) noexcept { idle_[first->size_class].give(first, last); }
@@ -310,7 +325,9 @@ void stack_cache::spill(free_list& from) noexcept {
 }
 
 void stack_cache::flush() noexcept {
-  for (auto& list : lists_) {
+  for (std::uint8_t c = 0; c < stack_pool::classes; ++c) {
+    pool_.take_back(std::exchange(ranges_[c], {}), c);
+    auto& list = lists_[c];
     if (list.head == nullptr) continue;
     stack* last = list.head;
     while (last->next != nullptr) last = last->next;

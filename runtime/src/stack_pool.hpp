@@ -60,6 +60,8 @@ public:
   [[nodiscard]] stack* take(std::uint8_t size_class, std::size_t most) noexcept;
   /// Address space for a few new stacks, guarded; empty if none is to be had. It stays the pool's.
   [[nodiscard]] stack_range make(std::uint8_t size_class) noexcept;
+  /// Takes back what is left of a range; it is what make() gives next.
+  void take_back(stack_range const& rest, std::uint8_t size_class) noexcept;
   /// The next stack of a range that is not empty: writes its description at its top, and makes the context that starts
   /// there.
   [[nodiscard]] stack* describe(stack_range& range, std::uint8_t size_class) const noexcept;
@@ -106,6 +108,7 @@ private:
   std::mutex releasing_;      // held by who releases
   mutable std::mutex mutex_;  // guards all below
   std::array<reserve, classes> reserves_{};
+  std::array<std::vector<stack_range>, classes> returned_;  // guarded, and not empty
   std::vector<slab> slabs_;
   std::size_t made_ = 0;
 };
@@ -126,6 +129,7 @@ public:
     stack* const s = list.head;
     list.head = s->next;
     --list.count;
+    s->inner = nullptr;  // where `next` was
     return s;
   }
 

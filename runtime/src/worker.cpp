@@ -6,6 +6,7 @@
 #include "fatal.hpp"
 #include "floating_point.hpp"
 #include "fork_guard.hpp"
+#include "generator_body.hpp"
 #include "scheduler.hpp"
 #include "task_end.hpp"
 
@@ -36,9 +37,9 @@ constexpr std::uint64_t longest_without_tick = 2'000'000;
   sanitizer_acquire(&fiber);
 }
 
-[[maybe_unused]] stack_bounds bounds_of(stack const& s) noexcept {
-  // The description at the top belongs to the stack as the sanitizer sees it.
-  return {s.bottom, s.size + sizeof(stack)};
+/// Where `fiber` goes on.
+[[maybe_unused]] WEFT_UNINSTRUMENTED stack_bounds bounds_of(fiber_record const& fiber) noexcept {
+  return bounds_of(innermost_stack(*fiber.place));
 }
 
 }  // namespace
@@ -234,7 +235,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::suspend(worker* w
   stack_bounds bounds;
   if (next != nullptr) {
     to = w->enter(*next);
-    if constexpr (sanitized) bounds = bounds_of(*next->place);
+    if constexpr (sanitized) bounds = bounds_of(*next);
   } else {
     to = w->own_context_;
     w->current = nullptr;
@@ -341,7 +342,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::base_loop(transfe
     stack_bounds bounds;
     if (next != nullptr && w->place(*next)) {
       to = w->enter(*next);
-      if constexpr (sanitized) bounds = bounds_of(*next->place);
+      if constexpr (sanitized) bounds = bounds_of(*next);
     } else {
       to = w->own_context_;
       bounds = w->own_stack_;
@@ -363,7 +364,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::dispatch(fiber_record& fiber)
   then_ = after::nothing;
   void* const to = enter(fiber);
   stack_bounds bounds;
-  if constexpr (sanitized) bounds = bounds_of(*fiber.place);
+  if constexpr (sanitized) bounds = bounds_of(fiber);
   announce_switch(&own_fake_stack_, bounds);
   sanitizer_thread::ignore_accesses();
   transfer const t = jump(to, this);
@@ -408,7 +409,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber
 }
 
 WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self) noexcept {
-  if (self.ticket.woken()) return;
+  if (self.ticket.goes_on()) return;
   if (self.joiner_aside) [[unlikely]]
     open_aside_join(self);
   sanitizer_release(&w->home);  // for a guest's thread, which goes on after us
@@ -612,7 +613,7 @@ time_point worker::now() noexcept {
 bool worker::expire_timers(timer_wheel& of) noexcept {
   if (!of.due(now_)) return false;
   constexpr std::size_t at_once = 256;
-  of.expire(now_, at_once, [](timer_node& node) { node.owner->notify(placement::prompt, wake_cause::timed_out); });
+  of.expire(now_, at_once, [](timer_node& node) { node.owner->expire(); });
   return true;
 }
 

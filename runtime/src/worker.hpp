@@ -20,6 +20,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -80,6 +81,9 @@ public:
   /// The thread's own function.
   void run_loop() noexcept;
 
+  /// The thread's, which is the running fiber's.
+  [[nodiscard]] exception_state* exceptions() const noexcept { return exceptions_; }
+
   void bind_thread() noexcept;
   static void unbind_thread() noexcept;
 
@@ -94,7 +98,8 @@ public:
   sanitizer_thread identity{};
   record_cache records;
   stack_cache stacks;
-  std::uint64_t next_id = 0;  ///< ids up to the next multiple of 2^16 are this worker's to give
+  std::optional<stack_cache> body_stacks;  ///< of generators' bodies; made when first needed
+  std::uint64_t next_id = 0;               ///< ids up to the next multiple of 2^16 are this worker's to give
   // Fibers that began and ended here: written by this worker, read by all (see door).
   door::count spawned{0};
   door::count finished{0};

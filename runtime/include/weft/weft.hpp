@@ -3,11 +3,14 @@
 /// Everything.
 
 #include <weft/runtime/blocking.hpp>
+#include <weft/runtime/cancel_scope.hpp>
+#include <weft/runtime/collect.hpp>
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/fiber.hpp>
 #include <weft/runtime/fiber_local.hpp>
 #include <weft/runtime/future.hpp>
+#include <weft/runtime/generator.hpp>
 #include <weft/runtime/inspect.hpp>
 #include <weft/runtime/no_suspend.hpp>
 #include <weft/runtime/offload.hpp>
@@ -17,6 +20,7 @@
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/task.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timeout.hpp>
 #include <weft/runtime/timer.hpp>
 #include <weft/runtime/waiter.hpp>
 #include <weft/sync/event.hpp>

@@ -26,14 +26,14 @@ using spawn_result = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...
 
 /// Function pointers and wrappers such as `std::function` may hold nothing to call.
 template <class F>
-void check_callable(F const& f) {
+void check_callable(F const& f, char const* refusal = "weft::spawn: the callable is empty") {
   bool empty = false;
   if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) {
     empty = f == nullptr;
   } else if constexpr (requires { f.operator bool(); }) {
     empty = !static_cast<bool>(f);
   }
-  if (empty) throw std::invalid_argument("weft::spawn: the callable is empty");
+  if (empty) throw std::invalid_argument(refusal);
 }
 
 template <class F, class... Args>
