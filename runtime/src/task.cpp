@@ -33,6 +33,14 @@ bool is_own_cancellation(fiber_record const& record, std::exception_ptr const& e
   }
 }
 
+}  // namespace
+
+bool ended_in_failure(fiber_record const& record) noexcept {
+  return record.error && !is_own_cancellation(record, record.error);
+}
+
+namespace {
+
 [[gnu::noinline, gnu::cold]] void report_uncollected(fiber_record& record) noexcept {
   if (is_own_cancellation(record, record.error)) return;
   record_pool::of(&record)->report_unhandled(record.error, record.name != nullptr ? record.name : "");
@@ -54,9 +62,8 @@ bool is_own_cancellation(fiber_record const& record, std::exception_ptr const& e
 
 void call_end_callbacks(end_callback* list, record_pool* pool) noexcept {
   while (list != nullptr) {
-    std::unique_ptr<end_callback> const callback{std::exchange(list, list->next_callback)};
     try {
-      callback->call();
+      std::exchange(list, list->next_callback)->call();
     } catch (...) {
       pool->report_unhandled(std::current_exception(), "on_done callback");
     }
@@ -72,9 +79,9 @@ void end_task_slowly(fiber_record& record) noexcept {
   bool const second = task_end::finish(record.end, [&last](wait_node& node) {
     if (node.owner != nullptr) {
       (void)node.owner->notify(placement::joiner);
-    } else {
-      *last = static_cast<end_callback*>(&node);
-      last = &(*last)->next_callback;
+    } else if (auto& callback = static_cast<end_callback&>(node); !callback.told()) {
+      *last = &callback;
+      last = &callback.next_callback;
     }
   });
   if (second) free_record(record);
@@ -220,7 +227,8 @@ void submit(fiber_record& record, worker* w) noexcept {
   w->enqueue(record, placement::back);
 }
 
-void submit(fiber_record& record, scheduler* home, spawn_options const& options) noexcept {
+void submit(fiber_record& record, scheduler* home, spawn_options const& options,
+            void (*prepared)(fiber_record&) noexcept) noexcept {
   worker* w = current_worker();
   bool const inside = w != nullptr && (home == nullptr || &w->home == home);
   if (inside) home = &w->home;
@@ -230,6 +238,7 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options)
   if (options.detached) (void)record.end.try_set_flags(0, fiber_record::detached);
   record.id = inside ? count_spawn(*w) : home->next_ids.fetch_add(1, std::memory_order_relaxed) << 16U;
   prepare(record, *home);
+  if (prepared != nullptr) prepared(record);
   if (!inside) {
     home->entrance.note_begin();
     home->make_runnable(record, placement::back);

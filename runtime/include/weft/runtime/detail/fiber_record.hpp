@@ -41,6 +41,8 @@ struct record_type {
   void (*destroy)(fiber_record&) noexcept;
   /// The name of a function that has the callable's type in it.
   char const* callable;
+  /// Whether the record is a group_member.
+  bool in_group = false;
 };
 
 struct alignas(cache_line) fiber_record {
