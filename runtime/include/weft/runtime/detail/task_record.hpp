@@ -102,12 +102,15 @@ struct task_record final : result_record<T> {
       name_of_callable<F>()};
 };
 
-/// What on_done() was given: a place in the list of those who wait for the end, without a waiter.
+/// What on_done() was given, or who else is to learn of something: a place in the list of those who wait for the end,
+/// without a waiter.
 struct end_callback : wait_node {
   end_callback() noexcept : wait_node(nullptr) {}
   end_callback(end_callback const&) = delete;
   virtual ~end_callback() = default;
   virtual void call() = 0;
+  /// The task has been cancelled, and its ticket relays that. Under the list's lock.
+  virtual void relay(cancel_reason reason) noexcept { (void)reason; }
   end_callback* next_callback = nullptr;
 };
 void add_end_callback_node(fiber_record& record, std::unique_ptr<end_callback> callback);
