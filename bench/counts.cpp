@@ -251,6 +251,29 @@ void offloads() {
   });
 }
 
+void generator_items() {
+  constexpr int items = 100'000;
+  weft::generator<int> g([](auto& yield) {
+    for (int i = 0;; ++i) yield(i);
+  });
+  auto it = g.begin();
+  counted(items, [&it] {
+    for (int i = 0; i < items; ++i) ++it;
+  });
+}
+
+void generators() {
+  constexpr int rounds = 10'000;
+  auto const one = [] {
+    weft::generator<int> g([](auto& yield) { yield(1); });
+    for (int const v : g) (void)v;
+  };
+  for (int i = 0; i < 100; ++i) one();
+  counted(rounds, [&one] {
+    for (int i = 0; i < rounds; ++i) one();
+  });
+}
+
 struct scenario {
   char const* name;
   void (*body)();
@@ -264,6 +287,8 @@ constexpr std::array scenarios{
     scenario{"spawn_join_in_batch", batches, true},
     scenario{"event_wake", wakes, true},
     scenario{"event_wake_with_limit", timed_wakes, true},
+    scenario{"generator_item", generator_items, true},
+    scenario{"generator_made_and_iterated_once", generators, false},
     scenario{"sleep_100us", sleeps, false},
     scenario{"offload", offloads, false, false},
 };

@@ -106,7 +106,7 @@ void leave_scope(scope_node& node) noexcept {
 
 void attach(scope_segment& segment, int uncaught) noexcept { attach(current_context(), segment, uncaught); }
 
-void attach_with_scopes(wait_context const& here, scope_segment& segment) noexcept {
+void attach_with_scopes(wait_context here, scope_segment& segment) noexcept {
   {
     segment_lock const lock{segment};
     segment.ticket = here.ticket;

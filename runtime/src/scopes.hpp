@@ -23,9 +23,9 @@ struct wait_context {
 
 /// attach() and detach() where the caller's context is known; in line, because a generator crosses into its body and
 /// back for each value.
-void attach_with_scopes(wait_context const& here, scope_segment& segment) noexcept;
+void attach_with_scopes(wait_context here, scope_segment& segment) noexcept;
 void detach_with_scopes(scope_segment& segment, scope_node* innermost) noexcept;
-[[gnu::always_inline]] inline void attach(wait_context const& here, scope_segment& segment, int uncaught) noexcept {
+[[gnu::always_inline]] inline void attach(wait_context here, scope_segment& segment, int uncaught) noexcept {
   scope_node& seam = segment.seam;
   seam.segment = &segment;
   seam.outer = *here.innermost;
@@ -39,7 +39,7 @@ void detach_with_scopes(scope_segment& segment, scope_node* innermost) noexcept;
   if (uncaught != 0) [[unlikely]]
     here.ticket->set_look();
 }
-[[gnu::always_inline]] inline void detach(wait_context const& here, scope_segment& segment) noexcept {
+[[gnu::always_inline]] inline void detach(wait_context here, scope_segment& segment) noexcept {
   scope_node& seam = segment.seam;
   scope_node* const innermost = *here.innermost;
   *here.innermost = seam.outer;

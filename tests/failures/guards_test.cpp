@@ -8,6 +8,7 @@
 #include "support/run_on.hpp"
 #include "support/verify.hpp"
 
+#include <weft/runtime/generator.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
@@ -18,6 +19,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 using namespace weft::test;
@@ -143,4 +145,47 @@ TEST_CASE("H13: stacks that cannot be guarded use up no address space", "[stack]
   }
   CHECK(faults::mappings_made.load() <= mappings + 1);
   rt.run([] { verify(run_at_once(300) == 300); });
+}
+
+TEST_CASE("H13: a generator for whose body no guarded stack can be had says so, and may begin later",
+          "[stack][failure][hazard][H13][generator]") {
+  auto const on_fiber = GENERATE(false, true);
+  auto const body = [] {
+    int alive = 0;
+    struct counted {
+      int& alive;
+      explicit counted(int& of) : alive(of) { ++alive; }
+      ~counted() { --alive; }
+    };
+    auto const make = [&alive] {
+      // A size that nobody else here uses: none lies idle.
+      return weft::generator<int>({.stack_size = std::size_t{32} * 1024}, [&alive](auto& yield) {
+        counted const c{alive};
+        yield(1);
+      });
+    };
+    std::vector<weft::generator<int>> begun;
+    auto refused = make();
+    bool was_refused = false;
+    {
+      kernel const at_its_limit{true, true};
+      // What has been guarded before is used up first.
+      for (int i = 0; i < 1000 && !was_refused; ++i) {
+        try {
+          (void)refused.begin();
+          begun.push_back(std::move(refused));
+          refused = make();
+        } catch (weft::stack_unavailable const&) {
+          was_refused = true;
+        }
+      }
+    }
+    verify(was_refused);
+    verify(alive == static_cast<int>(begun.size()));
+    verify(*refused.begin() == 1);
+    refused = {};
+    begun.clear();
+    verify(alive == 0);
+  };
+  on_fiber ? run_with({.workers = 1}, body) : body();
 }

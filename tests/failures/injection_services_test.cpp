@@ -29,6 +29,7 @@
 #include <new>
 #include <optional>
 #include <poll.h>
+#include <ranges>
 #include <sched.h>
 #include <sstream>
 #include <stop_token>
@@ -313,6 +314,16 @@ std::vector<entry_point> const from_outside{
          f.join();
        });
      }},
+    {"generator and collect, on a thread", bad_alloc,
+     [](stage& s) {
+       s.inject([] {
+         weft::generator<std::string> g([](auto& yield) {
+           yield(long_name);
+           yield("short");
+         });
+         verify(weft::collect(g) == std::vector<std::string>{long_name, "short"});
+       });
+     }},
     {"fiber_local, on a thread", bad_alloc,
      [](stage& s) {
        s.inject([] {
@@ -547,6 +558,32 @@ std::vector<entry_point> const from_a_fiber{
          weft::fiber f{[l = large{}] { verify(l.bytes[1] == 0); }};
          f.detach();
          weft::testing::run_until_blocked();
+       });
+     }},
+    {"generator and collect", bad_alloc,
+     [](stage& s) {
+       s.inject([] {
+         weft::generator<std::string> g([](auto& yield) {
+           weft::yield();
+           yield(long_name);
+           weft::sleep_for(1ns);
+           yield("short");
+         });
+         verify(weft::collect(g | std::views::take(2)) == std::vector<std::string>{long_name, "short"});
+       });
+     }},
+    {"generator, destroyed midway", bad_alloc,
+     [](stage& s) {
+       s.inject([] {
+         weft::generator<std::string> g([](auto& yield) {
+           try {
+             yield(long_name);
+           } catch (weft::cancelled const&) {
+             weft::yield();
+             throw;
+           }
+         });
+         verify(*g.begin() == long_name);
        });
      }},
     {"fiber_local", bad_alloc,

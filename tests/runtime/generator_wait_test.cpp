@@ -11,6 +11,7 @@
 #include "support/verify.hpp"
 
 #include <weft/runtime/blocking.hpp>
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/collect.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/fiber_local.hpp>
@@ -19,6 +20,7 @@
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timeout.hpp>
 #include <weft/sync/event.hpp>
 
 #include <atomic>
@@ -573,4 +575,189 @@ TEST_CASE("many fibers share the workers with many generators", "[generator]") {
   };
   run_on(some_workers(), body);
   migrating(body);
+}
+
+// --- cancel scopes ---
+
+TEST_CASE("rule 25: an expiry while the body is suspended strikes at its next wait", "[generator][rule25]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    bool timed_out = false;
+    weft::generator<int> g([&](auto& yield) {
+      try {
+        weft::with_timeout(1s, [&] {
+          yield(1);
+          yield(2);  // no cancellation point
+          weft::yield();
+          yield(3);
+        });
+      } catch (weft::timeout_error const&) {
+        timed_out = true;
+      }
+      weft::sleep_for(1s);
+      yield(4);
+    });
+    auto it = g.begin();
+    weft::sleep_for(2s);  // the body's scope does not count here
+    ++it;
+    verify(*it == 2);
+    verify(!timed_out);
+    ++it;
+    verify(timed_out);
+    verify(*it == 4);
+  });
+}
+
+TEST_CASE("rule 25: a body's deadline ends a wait that it makes for another fiber", "[generator][rule25]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    auto const start = weft::testing::now();
+    weft::generator<int> g([](auto& yield) {
+      yield(1);
+      yield(weft::move_on_after(3s,
+                                [&] {
+                                  yield(2);
+                                  weft::sleep_for(1h);
+                                })
+                ? 3
+                : 4);
+    });
+    auto it = g.begin();
+    weft::spawn([&] {
+      ++it;
+      verify(*it == 2);
+      weft::sleep_for(1s);
+    }).get();
+    verify(weft::testing::now() - start == 1s);
+    ++it;
+    verify(*it == 4);
+    verify(weft::testing::now() - start == 3s);
+  });
+}
+
+TEST_CASE("rule 25: the scope of who resumes counts for a body while it runs, and for no longer",
+          "[generator][rule25]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    auto const start = weft::testing::now();
+    weft::generator<int> g([](auto& yield) {
+      yield(1);
+      try {
+        weft::sleep_for(1h);
+      } catch (weft::cancelled const&) {
+        yield(2);  // of a scope that is not the body's own, and may be over by now
+        weft::sleep_for(10s);
+        yield(3);
+      }
+    });
+    auto it = g.begin();
+    weft::cancel_scope scope{5s};
+    bool const done = scope.run([&] {
+      ++it;
+      verify(*it == 2);
+      verify(weft::testing::now() - start == 5s);
+    });
+    verify(done);
+    ++it;
+    verify(*it == 3);
+    verify(weft::testing::now() - start == 15s);
+  });
+}
+
+TEST_CASE("rule 25: scopes in a body, and around it, are cancelled wherever it stands", "[generator][rule25]") {
+  auto const body = [] {
+    for (int round = 0; round < 20; ++round) {
+      weft::cancel_scope* inside = nullptr;
+      weft::event begun;
+      weft::generator<int> g([&](auto& yield) {
+        weft::cancel_scope scope;
+        inside = &scope;
+        bool const done = scope.run([&] {
+          yield(1);
+          begun.set();
+          weft::sleep_for(24h);
+        });
+        yield(done ? 2 : 3);
+      });
+      auto it = g.begin();
+      if (round % 2 == 0) inside->cancel();  // while it is suspended
+      auto other = weft::spawn([&] {
+        begun.wait();
+        if (round % 2 != 0) inside->cancel();  // while it waits
+      });
+      ++it;
+      verify(*it == 3);
+      other.get();
+    }
+  };
+  run_on(some_workers(), body);
+  migrating(body);
+}
+
+TEST_CASE("rule 7: a dying generator's waits are shielded, on a fiber that has been cancelled",
+          "[generator][rule7][rule25]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    auto const start = weft::testing::now();
+    bool waited = false;
+    bool own_deadline = false;
+    weft::event begun;
+    auto t = weft::spawn([&] {
+      weft::generator<int> g([&](auto& yield) {
+        try {
+          yield(1);
+        } catch (weft::cancelled const&) {
+          weft::sleep_for(1s);  // in a handler: no exception is in flight
+          own_deadline = !weft::move_on_after(1s, [] { weft::sleep_for(1h); });
+          waited = true;
+        }
+      });
+      (void)g.begin();
+      begun.set();
+      weft::sleep_for(24h);
+    });
+    begun.wait();
+    t.cancel();
+    t.wait();
+    verify(waited);
+    verify(own_deadline);
+    verify(weft::testing::now() - start == 2s);
+  });
+}
+
+TEST_CASE("rule 6: a destructor may iterate a generator that waits, while an exception unwinds",
+          "[generator][rule6][hazard][H20]") {
+  struct iterates_at_end {
+    numbers& seen;
+    ~iterates_at_end() {
+      weft::generator<int> g([](auto& yield) {
+        verify(std::uncaught_exceptions() == 0);
+        weft::sleep_for(1s);
+        yield(1);
+        // A scope of its own counts.
+        yield(weft::move_on_after(1s, [] { weft::sleep_for(1h); }) ? 2 : 3);
+      });
+      for (int const v : g) seen.push_back(v);
+    }
+  };
+  run_with(weft::testing::in_virtual_time(), [] {
+    numbers seen;
+    auto t = weft::spawn([&] {
+      iterates_at_end const guard{seen};
+      weft::sleep_for(24h);
+    });
+    weft::yield();
+    t.cancel();
+    t.wait();
+    verify(seen == numbers{1, 3});
+  });
+}
+
+TEST_CASE("on a thread, too, scopes around a body and in it end its waits", "[generator]") {
+  weft::generator<int> g([](auto& yield) {
+    for (;;) yield(weft::move_on_after(1ms, [] { weft::sleep_for(24h); }) ? 1 : 2);
+  });
+  CHECK(*g.begin() == 2);
+  weft::generator<int> endless([](auto& yield) {
+    weft::sleep_for(24h);
+    yield(1);
+  });
+  CHECK_FALSE(weft::move_on_after(1ms, [&] { (void)endless.begin(); }));
+  CHECK(endless.begin() == endless.end());
 }

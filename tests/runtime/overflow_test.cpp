@@ -9,6 +9,7 @@
 #include "support/death.hpp"
 #include "support/scale.hpp"
 
+#include <weft/runtime/generator.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
 
@@ -130,6 +131,40 @@ TEST_CASE("H12: a fiber that runs off its stack is named, and its neighbours kee
       CHECK(d.output.find("neighbours unchanged") != std::string::npos);
     }
   }
+}
+
+TEST_CASE("H12: a generator's body that runs off its stack is named as such, with the fiber for which it ran",
+          "[hazard][H12][generator]") {
+  if (under_sanitizer) return;
+  auto const overflow_in_body = [] {
+    weft::generator<std::size_t> outer([](auto& yield_outer) {
+      weft::generator<std::size_t> inner({.stack_size = 64 * kib}, [](auto& yield) {
+        yield(std::size_t{1});
+        yield(run_off(24, 100));
+      });
+      for (auto const v : inner) yield_outer(v);
+    });
+    for (auto const v : outer) (void)v;
+  };
+  auto const on_fiber = run_in_child(
+      [&] { weft::run([&] { weft::spawn({.name = "reader"}, overflow_in_body).get(); }, {.workers = 1}); });
+  CHECK_FALSE(on_fiber.exited);
+  CHECK(on_fiber.status == SIGSEGV);
+  CHECK(on_fiber.output.find("weft: stack overflow in a generator's body, which ran for fiber ") != std::string::npos);
+  CHECK(on_fiber.output.find("'reader': its stack of 65536 bytes") != std::string::npos);
+  CHECK(on_fiber.output.find("generator_options::stack_size") != std::string::npos);
+  // The fiber itself is named by its own stack again when the body does not run.
+  auto const outside = run_in_child([] {
+    weft::run(
+        [] {
+          weft::generator<int> g([](auto& yield) { yield(1); });
+          (void)g.begin();
+          return run_off(24, 100);
+        },
+        {.workers = 1});
+  });
+  CHECK_FALSE(outside.exited);
+  CHECK(outside.output.find("weft: stack overflow in fiber ") != std::string::npos);
 }
 
 TEST_CASE("H12: a fault that is no overflow goes to whoever handled it before", "[hazard][H12]") {

@@ -86,7 +86,7 @@ public:
   /// It is cancelled, with reason deadline, when `deadline` passes: then a wait that is under way ends, and otherwise
   /// the next one throws. One that has passed already cancels at once.
   explicit cancel_scope(time_point deadline) noexcept : node_(detail::scope_node::kind::scope, deadline) {
-    enter_with_deadline();
+    enter_with_deadline(deadline != never && deadline <= detail::deadline_after(std::chrono::nanoseconds{0}));
   }
   template <class Clock, class Duration>
   explicit cancel_scope(std::chrono::time_point<Clock, Duration> deadline) noexcept
@@ -94,7 +94,9 @@ public:
   /// The same with the deadline `limit` from now. Zero or less cancels at once.
   template <class Rep, class Period>
   explicit cancel_scope(std::chrono::duration<Rep, Period> limit) noexcept
-      : cancel_scope(detail::deadline_after(detail::to_nanoseconds(limit))) {}
+      : node_(detail::scope_node::kind::scope, detail::deadline_after(detail::to_nanoseconds(limit))) {
+    enter_with_deadline(limit <= limit.zero());
+  }
   /// It is cancelled, with reason user, when `token` is stopped.
   explicit cancel_scope(std::stop_token token) : cancel_scope() { follow(std::move(token)); }
   cancel_scope(cancel_scope const&) = delete;
@@ -102,6 +104,8 @@ public:
   /// Leaves the scope, unless run() has. What was thrown for it passes on: run() absorbs that.
   ~cancel_scope() {
     if (!left_) leave();
+    if (relay_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+      delete_relay();
   }
   static void* operator new(std::size_t) = delete;
   static void* operator new[](std::size_t) = delete;
@@ -179,13 +183,14 @@ private:
     left_ = true;
     if (from_) from_.reset();  // waits for a canceller that is under way
     if (relay_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
-      end_relay();
+      leave_relay();
     detail::leave_scope(node_);
   }
-  void enter_with_deadline() noexcept;
+  void enter_with_deadline(bool has_passed) noexcept;
   void follow(std::stop_token token);
   void tell_relay() const noexcept;
-  void end_relay() noexcept;
+  void leave_relay() noexcept;
+  void delete_relay() noexcept;
 
   mutable detail::scope_node node_;
   std::optional<std::stop_callback<canceller>> from_;

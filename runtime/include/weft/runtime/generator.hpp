@@ -80,6 +80,8 @@ private:
 /// belongs to the fiber is that fiber's: its name, cancellation, `fiber_local` values. What is a context's own is the
 /// body's: `std::current_exception()`, `std::uncaught_exceptions()`, the rounding mode.
 ///
+/// As with any input range, `std::views::take(n)` lets the body run to value n + 1 before it ends; `break` does not.
+///
 /// Who breaks off a loop may go on later, on another fiber, another runtime or a thread: begin() of a generator that
 /// has begun continues with the value at which it stopped.
 /// @par The end
