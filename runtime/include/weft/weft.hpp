@@ -4,6 +4,7 @@
 
 #include <weft/runtime/as_completed.hpp>
 #include <weft/runtime/blocking.hpp>
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/exception_group.hpp>
@@ -24,6 +25,7 @@
 #include <weft/runtime/task.hpp>
 #include <weft/runtime/task_group.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timeout.hpp>
 #include <weft/runtime/timer.hpp>
 #include <weft/runtime/wait.hpp>
 #include <weft/runtime/waiter.hpp>

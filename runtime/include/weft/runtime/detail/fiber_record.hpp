@@ -75,10 +75,11 @@ struct alignas(cache_line) fiber_record {
   std::exception_ptr error;                ///< with which it ended; written before `end` says so, then the handle's
   published<std::uint32_t> waits_since{};  ///< ms on the runtime's clock, as the worker last read it
   std::uint8_t stack_class = 0;
-  std::uint8_t size_class = 0;  ///< of the record itself, see record_pool
-  bool has_value : 1 = false;   ///< as `error`
-  bool collected : 1 = false;   ///< the handle's owner has taken the result, or seen the exception
-  std::uint8_t live;            ///< see record_pool; not the constructor's to write, for others read it at any time
+  std::uint8_t size_class = 0;           ///< of the record itself, see record_pool
+  bool has_value : 1 = false;            ///< as `error`
+  bool collected : 1 = false;            ///< the handle's owner has taken the result, or seen the exception
+  bool cancelled_unstarted : 1 = false;  ///< as `error`: which then is one for all, and carries no scope
+  std::uint8_t live;  ///< see record_pool; not the constructor's to write, for others read it at any time
 };
 static_assert(sizeof(fiber_record) == 2 * cache_line);
 
