@@ -12,9 +12,13 @@
 #include "support/watchdog.hpp"
 
 #include <weft/runtime/fiber_local.hpp>
+#include <weft/runtime/gather.hpp>
+#include <weft/runtime/map.hpp>
+#include <weft/runtime/race.hpp>
 #include <weft/runtime/simulation.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timeout.hpp>
 #include <weft/sync/event.hpp>
 
 #include <algorithm>
@@ -719,4 +723,217 @@ TEST_CASE("groups under random failures, cancellations and starts leave nothing 
       dog.feed();
     }
   });
+}
+
+TEST_CASE("with_task_group waits for its tasks, and returns what its body does", "[task_group][with_task_group]") {
+  simulation sim{GENERATE(1U, 2U)};
+  sim.run([] {
+    int sum = 0;
+    int target = 7;
+    CHECK(weft::with_task_group([&](weft::task_group& g) {
+            for (int i = 1; i <= 3; ++i) {
+              g.spawn([&sum, i] {
+                weft::sleep_for(std::chrono::seconds(i));
+                sum += i;
+              });
+            }
+            return 5;
+          }) == 5);
+    CHECK(sum == 6);
+    CHECK(&weft::with_task_group([&](weft::task_group&) -> int& { return target; }) == &target);
+    CHECK(*weft::with_task_group([](auto&) { return std::make_unique<int>(3); }) == 3);
+    weft::with_task_group([](weft::task_group&) {});
+  });
+  CHECK(sim.elapsed() == 3s);
+}
+
+TEST_CASE("rule 9: with_task_group also cancels its body", "[task_group][with_task_group][rule9][rule11]") {
+  simulation sim{GENERATE(1U, 2U, 3U)};
+  sim.run([] {
+    std::optional<weft::cancel_reason> reason;
+    auto const what = thrown_by([&] {
+      weft::with_task_group([&](weft::task_group& g) {
+        g.spawn([] { fail_after(1s, "a task"); });
+        try {
+          weft::sleep_for(1h);
+        } catch (weft::cancelled const& c) {
+          reason = c.reason();
+          throw;
+        }
+      });
+    });
+    CHECK(what == "a task");
+    CHECK(reason == weft::cancel_reason::sibling_failed);
+    weft::sleep_for(1s);  // the caller has not been cancelled
+  });
+  CHECK(sim.elapsed() == 2s);
+}
+
+TEST_CASE("rule 11: of the bodys failure and a tasks the first is thrown", "[task_group][with_task_group][rule11]") {
+  unhandled_log log;
+  weft::testing::simulation_options options;
+  options.runtime.on_unhandled_exception = log.handler();
+  simulation sim{GENERATE(1U, 2U), options};
+  sim.run([] {
+    CHECK(thrown_by([] {
+            weft::with_task_group([](weft::task_group& g) {
+              g.spawn({.name = "task"}, [] { fail_when_cancelled("then the task"); });
+              fail_after(1s, "first the body");
+            });
+          }) == "first the body");
+    CHECK(thrown_by([] {
+            weft::with_task_group([](weft::task_group& g) {
+              g.spawn([] { fail_after(1s, "first the task"); });
+              fail_when_cancelled("then the body");
+            });
+          }) == "first the task");
+    CHECK(thrown_by([] {
+            weft::with_task_group([](weft::task_group& g) {
+              g.spawn([] { fail_after(1s, "thrown by wait"); });
+              g.wait();
+            });
+          }) == "thrown by wait");
+  });
+  CHECK(log.lines() == list{"task: then the task", ": then the body"});
+  CHECK(sim.elapsed() == 3s);
+}
+
+TEST_CASE("cancel ends a with_task_group quietly, body and all", "[task_group][with_task_group][cancel]") {
+  simulation sim{GENERATE(1U, 2U)};
+  sim.run([] {
+    bool ended = false;
+    weft::with_task_group([&](weft::task_group& g) {
+      g.spawn([&] {
+        weft::sleep_for(1s);
+        g.cancel();
+      });
+      g.spawn([] { park_forever(); });
+      try {
+        park_forever();
+      } catch (weft::cancelled const& c) {
+        ended = c.reason() == weft::cancel_reason::user;
+        throw;
+      }
+    });
+    CHECK(ended);
+    // While it waits for the tasks.
+    CHECK(weft::with_task_group([](weft::task_group& g) {
+            g.spawn([&g] {
+              weft::sleep_for(1s);
+              g.cancel();
+              park_forever();
+            });
+            return 5;
+          }) == 5);
+    CHECK_THROWS_AS(weft::with_task_group([](weft::task_group& g) {
+                      g.cancel();
+                      weft::yield();
+                      return 5;
+                    }),
+                    weft::cancelled);
+    weft::yield();
+  });
+  CHECK(sim.elapsed() == 2s);
+}
+
+TEST_CASE("rule 5: a limit around a group that was cancelled is not lost", "[task_group][with_task_group][cpython]") {
+  simulation sim{GENERATE(1U, 2U)};
+  sim.run([] {
+    auto const slow_to_end = [] {
+      struct at_end {
+        ~at_end() { weft::sleep_for(1s); }
+      } const slow;
+      weft::sleep_for(1h);
+    };
+    CHECK_THROWS_AS(weft::with_timeout(500ms,
+                                       [&] {
+                                         weft::with_task_group([&](weft::task_group& g) {
+                                           g.spawn(slow_to_end);
+                                           weft::sleep_for(100ms);
+                                           g.cancel();
+                                         });
+                                       }),
+                    weft::timeout_error);
+    CHECK_THROWS_AS(weft::with_timeout(500ms,
+                                       [&] {
+                                         weft::task_group g;
+                                         g.spawn(slow_to_end);
+                                         weft::sleep_for(100ms);
+                                         g.cancel();
+                                         g.wait();
+                                       }),
+                    weft::timeout_error);
+    // asyncio's nested groups lost it as well (CPython #116720).
+    CHECK(thrown_by([&] {
+            weft::with_task_group([&](weft::task_group& outer) {
+              outer.spawn([] { fail_after(1s, "outer"); });
+              weft::with_task_group([&](weft::task_group& inner) {
+                inner.spawn([] { fail_when_cancelled("inner"); });
+                weft::sleep_for(1h);
+              });
+              CHECK(false);
+            });
+          }) == "outer");
+  });
+}
+
+TEST_CASE("a cancelled caller cancels body and tasks", "[task_group][with_task_group][cancel]") {
+  run_on(some_workers(), [] {
+    weft::event begun;
+    bool ended = false;
+    auto outer = weft::spawn([&] {
+      weft::with_task_group([&](weft::task_group& g) {
+        g.spawn([&] {
+          begun.set();
+          try {
+            park_forever();
+          } catch (weft::cancelled const&) {
+            ended = true;
+            throw;
+          }
+        });
+        park_forever();
+      });
+    });
+    begun.wait();
+    outer.cancel();
+    verify(throws<weft::cancelled>([&] { outer.get(); }));
+    verify(ended);
+  });
+}
+
+TEST_CASE("rule 2: a foreign cancelled that leaves the body is a failure", "[task_group][with_task_group][rule2]") {
+  run_on(some_workers(), [] {
+    verify(thrown_by([] {
+             weft::with_task_group([](weft::task_group& g) {
+               g.spawn([] { park_forever(); });
+               auto child = weft::spawn([] { park_forever(); });
+               child.cancel(weft::cancel_reason::deadline);
+               child.get();
+             });
+           }) == "cancelled: deadline");
+  });
+}
+
+TEST_CASE("limits around gather and map cancel what they run", "[gather][map][timeout]") {
+  simulation sim{GENERATE(1U, 2U)};
+  sim.run([] {
+    std::vector<std::string> reasons;
+    auto const child = [&] {
+      try {
+        park_forever();
+      } catch (weft::cancelled const& c) {
+        reasons.emplace_back(weft::to_string(c.reason()));
+        throw;
+      }
+    };
+    CHECK_THROWS_AS(weft::with_timeout(1s, [&] { weft::gather(child, child); }), weft::timeout_error);
+    CHECK(reasons == list(2, "deadline"));
+    CHECK_FALSE(weft::move_on_after(
+        1s, [&] { weft::for_each(std::vector{1, 2, 3}, [&](int) { child(); }, weft::max_concurrency{2}); }));
+    CHECK(reasons == list(4, "deadline"));
+    CHECK_THROWS_AS(weft::with_timeout(1s, [&] { return weft::gather_settled(child); }), weft::timeout_error);
+    CHECK_THROWS_AS(weft::with_timeout(1s, [&] { weft::race(child); }), weft::timeout_error);
+  });
+  CHECK(sim.elapsed() == 4s);
 }

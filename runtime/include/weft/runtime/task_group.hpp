@@ -2,9 +2,11 @@
 /// @file
 /// `task_group`: tasks that end before their group does, and so may refer to what outlives it.
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/detail/group_core.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/exception_group.hpp>
+#include <weft/runtime/outcome.hpp>
 #include <weft/runtime/spawn.hpp>
 
 #include <cstddef>
@@ -22,6 +24,18 @@ class task_group;
 
 namespace detail {
 [[noreturn]] void throw_ready_twice();
+
+template <class F>
+struct group_body {
+  using type = void;
+};
+template <std::invocable<task_group&> F>
+struct group_body<F> {
+  using type = std::invoke_result_t<F, task_group&>;
+};
+/// What the body of a with_task_group() returns; `void` where it is no such body.
+template <class F>
+using group_body_result = typename group_body<F>::type;
 
 template <class T>
 struct start_slot_for : start_slot {
@@ -161,7 +175,56 @@ public:
   [[nodiscard]] std::size_t size() const noexcept { return core_.size(); }
 
 private:
+  template <class F>
+  friend auto with_task_group(F&& body) -> detail::group_body_result<F>;
+  /// One that also cancels `body`.
+  explicit task_group(cancel_scope& body) noexcept : core_(body) {}
+
   detail::group_core core_;
 };
+
+/// Calls `body(group)` with a task group, and waits for its tasks. When one fails, the body is cancelled, too: its
+/// waits throw; and when the body fails, so are the tasks. `group.cancel()` ends all of them quietly.
+///
+///     weft::with_task_group([&](weft::task_group& g) {
+///       g.spawn([&] { serve(port); });
+///       g.spawn([&] { watch(files); });
+///     });
+///
+/// @returns what `body` returns
+/// @throws the failure that came first, as itself, be it the body's or a task's, when all have ended. What others fail
+///   with goes to `on_unhandled_exception`, unless failures() has been asked for it
+/// @throws cancelled  if `body` returns a value and has been cut short by `group.cancel()`
+/// @par Cancellation
+/// A cancellation point at its end, where it waits for the tasks. If the caller is cancelled, so are body and tasks;
+/// then a failure is thrown if there was one, else `cancelled`.
+template <class F>
+auto with_task_group(F&& body) -> detail::group_body_result<F> {
+  static_assert(std::invocable<F, task_group&>, "weft::with_task_group: the body must take a task_group&");
+  if constexpr (std::invocable<F, task_group&>) {
+    using result = detail::group_body_result<F>;
+    bool cut_short = false;
+    auto ended = [&]() -> outcome<result> {
+      cancel_scope scope;
+      task_group group{scope};
+      auto called = [&]() -> outcome<result> {
+        try {
+          if constexpr (std::is_void_v<result>) {
+            std::invoke(std::forward<F>(body), group);
+            return outcome<result>{std::in_place};
+          } else {
+            return outcome<result>{std::in_place, std::invoke(std::forward<F>(body), group)};
+          }
+        } catch (...) {
+          return outcome<result>{std::current_exception()};
+        }
+      }();
+      cut_short = group.core_.end_body(called.exception());
+      return called;
+    }();
+    if (cut_short) detail::check_cancelled();  // by a scope around the group's, after the group was
+    if constexpr (!std::is_void_v<result>) return std::move(ended).value();
+  }
+}
 
 }  // namespace weft::inline v0
