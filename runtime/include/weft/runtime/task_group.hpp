@@ -9,6 +9,7 @@
 #include <weft/runtime/outcome.hpp>
 #include <weft/runtime/spawn.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -102,20 +103,19 @@ public:
   /// @throws error  if the group has been cancelled and then waited for
   /// @throws what weft::spawn() throws
   template <class F, class... Args>
-    requires spawnable<F, Args...>
+    requires(!std::same_as<std::remove_cvref_t<F>, spawn_options>)
   void spawn(F&& f, Args&&... args) {
     spawn(spawn_options{}, std::forward<F>(f), std::forward<Args>(args)...);
   }
   /// The same with choices.
   /// @throws std::invalid_argument  for `detached`
   template <class F, class... Args>
-    requires spawnable<F, Args...>
   void spawn(spawn_options const& options, F&& f, Args&&... args) {
-    detail::check_callable<std::decay_t<F>>(f);
-    core_.spawn(options, [f = std::decay_t<F>(std::forward<F>(f)),
-                          args = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable {
-      std::apply([&](auto&... arg) { (void)std::invoke(std::move(f), std::move(arg)...); }, args);
-    });
+    constexpr bool fits = spawnable<F, Args...>;
+    static_assert(fits,
+                  "weft::task_group::spawn: the callable cannot be called with these arguments, which it gets moved or "
+                  "copied; std::ref passes a reference");
+    if constexpr (fits) spawn_(options, std::forward<F>(f), std::forward<Args>(args)...);
   }
 
   /// Runs `f(ready)` as a task of the group, and waits until it calls `ready`, which is a `ready_signal<T>&`:
@@ -129,26 +129,15 @@ public:
   /// A cancellation point. If the caller is cancelled meanwhile, so is the task; it has ended, or was ready after all,
   /// when start() throws.
   template <class T = void, class F>
-    requires std::invocable<std::decay_t<F>, ready_signal<T>&>
   T start(F&& f) {
     return start<T>(spawn_options{}, std::forward<F>(f));
   }
   template <class T = void, class F>
-    requires std::invocable<std::decay_t<F>, ready_signal<T>&>
   T start(spawn_options const& options, F&& f) {
     static_assert(std::is_void_v<T> || std::is_object_v<T>, "weft::task_group::start: T is a type of values, or void");
-    detail::check_callable<std::decay_t<F>>(f);
-    detail::check_cancelled();
-    detail::start_slot_for<T> slot;
-    core_.spawn(
-        options,
-        [f = std::decay_t<F>(std::forward<F>(f)), &core = core_, &slot]() mutable {
-          ready_signal<T> ready{core, slot};
-          (void)std::invoke(std::move(f), ready);
-        },
-        &slot);
-    core_.await_start(slot);
-    if constexpr (!std::is_void_v<T>) return std::move(*slot.value);
+    constexpr bool fits = std::invocable<std::decay_t<F>, ready_signal<T>&>;
+    static_assert(fits, "weft::task_group::start: the callable must take a ready_signal<T>&");
+    if constexpr (fits) return start_<T>(options, std::forward<F>(f));
   }
 
   /// Waits until no task is left, including those that tasks spawn meanwhile.
@@ -180,6 +169,31 @@ private:
   /// One that also cancels `body`.
   explicit task_group(cancel_scope& body) noexcept : core_(body) {}
 
+  template <class F, class... Args>
+  void spawn_(spawn_options const& options, F&& f, Args&&... args) {
+    detail::check_callable<std::decay_t<F>>(f);
+    core_.spawn(options, [f = std::decay_t<F>(std::forward<F>(f)),
+                          args = std::tuple<std::decay_t<Args>...>(std::forward<Args>(args)...)]() mutable {
+      std::apply([&](auto&... arg) { (void)std::invoke(std::move(f), std::move(arg)...); }, args);
+    });
+  }
+
+  template <class T, class F>
+  T start_(spawn_options const& options, F&& f) {
+    detail::check_callable<std::decay_t<F>>(f);
+    detail::check_cancelled();
+    detail::start_slot_for<T> slot;
+    core_.spawn(
+        options,
+        [f = std::decay_t<F>(std::forward<F>(f)), &core = core_, &slot]() mutable {
+          ready_signal<T> ready{core, slot};
+          (void)std::invoke(std::move(f), ready);
+        },
+        &slot);
+    core_.await_start(slot);
+    if constexpr (!std::is_void_v<T>) return std::move(*slot.value);
+  }
+
   detail::group_core core_;
 };
 
@@ -200,8 +214,9 @@ private:
 /// then a failure is thrown if there was one, else `cancelled`.
 template <class F>
 auto with_task_group(F&& body) -> detail::group_body_result<F> {
-  static_assert(std::invocable<F, task_group&>, "weft::with_task_group: the body must take a task_group&");
-  if constexpr (std::invocable<F, task_group&>) {
+  constexpr bool fits = std::invocable<F, task_group&>;
+  static_assert(fits, "weft::with_task_group: the body must take a task_group&");
+  if constexpr (fits) {
     using result = detail::group_body_result<F>;
     bool cut_short = false;
     auto ended = [&]() -> outcome<result> {
