@@ -1,6 +1,7 @@
 #include <weft/runtime/detail/siblings.hpp>
 
 #include "fork_guard.hpp"
+#include "scopes.hpp"
 #include "task_end.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -84,8 +85,9 @@ std::size_t siblings::decisive() const noexcept {
 }
 
 /// A sibling's own cancellation decides nothing: whoever asked for it knows.
-void siblings::failed(cancelled const&) noexcept {
-  if (!current_fiber()->ticket.cancel_requested()) failed();
+void siblings::failed(cancelled const& by) noexcept {
+  fiber_record const& self = *current_fiber();
+  if (!self.ticket.cancel_requested() || cancelled_access::scope(by) != own_scope_id(self.id)) failed();
 }
 
 /// On the sibling.

@@ -2,11 +2,15 @@
 
 #include "fatal.hpp"
 #include "fork_guard.hpp"
+#include "record_pool.hpp"
 #include "task_end.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/exception_group.hpp>
+#include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/waiter.hpp>
 
+#include <optional>
 #include <stdexcept>
 #include <system_error>
 
@@ -18,6 +22,25 @@ namespace {
 bool on_child_of(group_core const* group) noexcept {
   fiber_record const* const self = current_fiber();
   return self != nullptr && self->type->in_group && static_cast<group_member const*>(self)->group == group;
+}
+
+/// A cancellation that has ended the body of a with_task_group(), or its wait.
+struct interruption {
+  cancel_reason reason;
+  bool own;  // of the group, not of a scope around it
+};
+
+/// @returns none for a null pointer, and for a failure; a `cancelled` that is nobody's here is one
+std::optional<interruption> interruption_in(std::exception_ptr const& error, cancel_scope const& body) noexcept {
+  if (!error) return std::nullopt;
+  try {
+    std::rethrow_exception(error);
+  } catch (cancelled const& c) {
+    bool const own = body.owns(c);
+    if (own || this_fiber::cancel_requested()) return interruption{c.reason(), own};
+  } catch (...) {  // NOLINT: a failure
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -112,6 +135,7 @@ void group_core::cancel(cancel_reason reason) noexcept {
     }
     more = fresh_.first != nullptr;
   }
+  if (body_ != nullptr) body_->cancel(reason);  // not under the lock: stop callbacks may be called
 }
 
 std::size_t group_core::size() const noexcept {
@@ -161,15 +185,43 @@ std::exception_ptr group_core::outwait_children() {
   return interrupted;
 }
 
+void group_core::rethrow_first() {
+  if (first_failed_ == nullptr) return;
+  thrown_ = true;
+  first_failed_->collected = true;
+  std::rethrow_exception(first_failed_->error);
+}
+
 void group_core::wait() {
   std::exception_ptr const interrupted = outwait_children();
-  // A failure goes before the caller's own cancellation, which strikes again at its next wait.
-  if (first_failed_ != nullptr) {
-    thrown_ = true;
-    first_failed_->collected = true;
-    std::rethrow_exception(first_failed_->error);
-  }
+  rethrow_first();  // before the caller's own cancellation, which strikes again at its next wait
   if (interrupted) std::rethrow_exception(interrupted);
+}
+
+bool group_core::end_body(std::exception_ptr const& error) {
+  std::exception_ptr stopped = error;
+  std::optional<interruption> how;
+  bool failed_first = false;
+  if (!error) {
+    stopped = outwait_children();
+    how = interruption_in(stopped, *body_);
+  } else {
+    how = interruption_in(error, *body_);
+    {
+      wait_list::section const lock{list_};
+      failed_first = !how && first_failed_ == nullptr;
+    }
+    cancel(how ? how->reason : cancel_reason::sibling_failed);
+    wait_until_empty(cancellation::ignored);
+    bool const another = !how && !failed_first && error != first_failed_->error;
+    if (another && current_fiber() != nullptr) {
+      record_pool::of(current_fiber())->report_unhandled(error, this_fiber::name());
+    }
+  }
+  if (!failed_first) rethrow_first();
+  if (!stopped) return false;
+  if (how && how->own) return true;
+  std::rethrow_exception(stopped);
 }
 
 void group_core::wait_all() {

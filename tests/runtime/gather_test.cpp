@@ -70,8 +70,8 @@ static_assert(std::same_as<decltype(weft::gather(std::declval<int (*)()>(), std:
                            std::tuple<int, std::monostate, std::string&>>);
 static_assert(std::same_as<decltype(weft::gather(std::declval<std::vector<std::function<int&()>>&>())),
                            std::vector<std::reference_wrapper<int>>>);
-static_assert(std::same_as<decltype(weft::gather(std::declval<std::vector<weft::task<void>>>())),
-                           std::vector<std::monostate>>);
+static_assert(
+    std::same_as<decltype(weft::gather(std::declval<std::vector<weft::task<void>>>())), std::vector<std::monostate>>);
 static_assert(std::same_as<decltype(weft::gather_settled(std::declval<int (*)()>(), std::declval<void (*)()>())),
                            std::tuple<weft::outcome<int>, weft::outcome<void>>>);
 
@@ -142,10 +142,11 @@ TEST_CASE("gather of 3, 1 and 2 s takes 3 s and keeps the order", "[gather]") {
 }
 
 TEST_CASE("rule 11: the first failure, by time, cancels the others and is rethrown", "[gather][rule11]") {
-  simulation sim{GENERATE(1U, 2U, 3U)};
   unhandled_log log;
   sequence<std::string> steps;
-  sim = simulation{1, {.runtime = {.on_unhandled_exception = log.handler()}}};
+  weft::testing::simulation_options options;
+  options.runtime.on_unhandled_exception = log.handler();
+  simulation sim{GENERATE(1U, 2U, 3U), options};
   sim.run([&] {
     std::string const what = thrown_by([&] {
       weft::gather(
@@ -206,9 +207,8 @@ TEST_CASE("rule 1: siblings that have not begun are never called", "[gather][rul
   // In order of first come, the first fails before any other takes its first step.
   run_with(weft::testing::fifo(), [] {
     int ran = 0;
-    verify(throws<std::runtime_error>([&] {
-      weft::gather([] { throw std::runtime_error("at once"); }, [&] { ++ran; }, [&] { ++ran; });
-    }));
+    verify(throws<std::runtime_error>(
+        [&] { weft::gather([] { throw std::runtime_error("at once"); }, [&] { ++ran; }, [&] { ++ran; }); }));
     verify(ran == 0);
   });
 }

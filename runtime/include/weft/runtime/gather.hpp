@@ -153,10 +153,15 @@ concept gatherable_range = !gatherable<R> && (callable_range<R> || task_range<R>
 /// @throws what weft::spawn() throws, after those that were started have been cancelled and have ended
 template <class... Fs>
 auto gather(Fs&&... fs) {
-  static_assert((detail::gatherable<Fs> && ...),
+  constexpr bool callables = (detail::plain_callable<Fs> && ...);
+  constexpr bool tasks_only = (detail::is_task<std::remove_cvref_t<Fs>> && ...);
+  constexpr bool either = (detail::gatherable<Fs> && ...);
+  constexpr bool not_mixed = callables || tasks_only || !either;
+  static_assert(either,
                 "weft::gather: each argument must be a task or callable without arguments, or the only one a range of "
                 "such");
-  if constexpr ((detail::plain_callable<Fs> && ...)) {
+  static_assert(not_mixed, "weft::gather: either callables or tasks, not both in one call");
+  if constexpr (callables) {
     std::array<detail::fiber_record*, sizeof...(Fs) + 1> room;
     detail::siblings all{"weft::gather", detail::decided_by::failure};
     detail::run_all(all, room.data(), fs...);
@@ -165,7 +170,7 @@ auto gather(Fs&&... fs) {
       return std::tuple<detail::in_tuple<detail::plain_result<Fs>>...>{
           detail::take(all.template result<detail::plain_result<Fs>>(I))...};
     }(std::index_sequence_for<Fs...>{});
-  } else if constexpr ((detail::is_task<std::remove_cvref_t<Fs>> && ...)) {
+  } else if constexpr (tasks_only) {
     std::tuple<detail::kept_range<Fs>...> tasks{std::forward<Fs>(fs)...};
     return std::apply(
         [](auto&... t) {
@@ -175,7 +180,7 @@ auto gather(Fs&&... fs) {
         },
         tasks);
   } else {
-    static_assert(!(detail::gatherable<Fs> && ...), "weft::gather: either callables or tasks, not both in one call");
+    return detail::misused{};
   }
 }
 
@@ -217,10 +222,16 @@ auto gather(R&& range) {
 /// @throws as gather(), but for failures
 template <class... Fs>
 auto gather_settled(Fs&&... fs) {
-  static_assert((detail::gatherable<Fs> && ...),
-                "weft::gather_settled: each argument must be a task or callable without arguments, or the only one a "
-                "range of such");
-  if constexpr ((detail::plain_callable<Fs> && ...)) {
+  constexpr bool callables = (detail::plain_callable<Fs> && ...);
+  constexpr bool tasks_only = (detail::is_task<std::remove_cvref_t<Fs>> && ...);
+  constexpr bool either = (detail::gatherable<Fs> && ...);
+  constexpr bool not_mixed = callables || tasks_only || !either;
+  static_assert(
+      either,
+      "weft::gather_settled: each argument must be a task or callable without arguments, or the only one a range of "
+      "such");
+  static_assert(not_mixed, "weft::gather_settled: either callables or tasks, not both in one call");
+  if constexpr (callables) {
     std::array<detail::fiber_record*, sizeof...(Fs) + 1> room;
     detail::siblings all{"weft::gather_settled", detail::decided_by::nobody};
     detail::run_all(all, room.data(), fs...);
@@ -228,7 +239,7 @@ auto gather_settled(Fs&&... fs) {
       return std::tuple<outcome<detail::plain_result<Fs>>...>{
           detail::settle<detail::plain_result<Fs>>(all.template result<detail::plain_result<Fs>>(I))...};
     }(std::index_sequence_for<Fs...>{});
-  } else if constexpr ((detail::is_task<std::remove_cvref_t<Fs>> && ...)) {
+  } else if constexpr (tasks_only) {
     std::tuple<detail::kept_range<Fs>...> tasks{std::forward<Fs>(fs)...};
     return std::apply(
         [](auto&... t) {
@@ -238,8 +249,7 @@ auto gather_settled(Fs&&... fs) {
         },
         tasks);
   } else {
-    static_assert(!(detail::gatherable<Fs> && ...),
-                  "weft::gather_settled: either callables or tasks, not both in one call");
+    return detail::misused{};
   }
 }
 

@@ -172,25 +172,29 @@ private:
 /// @throws std::invalid_argument  for a limit of 0, or an empty callable; no_runtime  outside of a fiber
 template <class R, class F>
 auto map(R&& range, F&& f, max_concurrency limit) {
-  static_assert(std::ranges::input_range<R>, "weft::map: the first argument must be a range");
-  static_assert(!std::ranges::input_range<R> || detail::maps<F, R>,
-                "weft::map: the function cannot be called with an element of the range");
-  if constexpr (detail::maps<F, R>) {
+  constexpr bool of_range = std::ranges::input_range<R>;
+  constexpr bool fits = !of_range || detail::maps<F, R>;
+  static_assert(of_range, "weft::map: the first argument must be a range");
+  static_assert(fits, "weft::map: the function cannot be called with an element of the range");
+  if constexpr (of_range && fits) {
     detail::check_callable<std::decay_t<F>>(f);
     detail::check_concurrency(limit);
     detail::result_places<detail::mapped<F, R>> places;
     detail::mapping<R, std::remove_reference_t<F>, decltype(places)>{range, f, limit, places}.run();
     return places.all();
+  } else {
+    return detail::misused{};
   }
 }
 
 /// The same without results.
 template <class R, class F>
 void for_each(R&& range, F&& f, max_concurrency limit) {
-  static_assert(std::ranges::input_range<R>, "weft::for_each: the first argument must be a range");
-  static_assert(!std::ranges::input_range<R> || detail::maps<F, R>,
-                "weft::for_each: the function cannot be called with an element of the range");
-  if constexpr (detail::maps<F, R>) {
+  constexpr bool of_range = std::ranges::input_range<R>;
+  constexpr bool fits = !of_range || detail::maps<F, R>;
+  static_assert(of_range, "weft::for_each: the first argument must be a range");
+  static_assert(fits, "weft::for_each: the function cannot be called with an element of the range");
+  if constexpr (of_range && fits) {
     detail::check_callable<std::decay_t<F>>(f);
     detail::check_concurrency(limit);
     detail::no_places places;

@@ -57,9 +57,10 @@ inline std::size_t winner_of(siblings& all) {
 /// @throws as gather()
 template <class F, class... Fs>
 decltype(auto) race(F&& f, Fs&&... fs) {
-  static_assert(detail::plain_callable<F> && (detail::plain_callable<Fs> && ...),
+  constexpr bool callables = detail::plain_callable<F> && (detail::plain_callable<Fs> && ...);
+  static_assert(callables,
                 "weft::race: each argument must be callable without arguments, or the only one a range of such");
-  if constexpr (detail::plain_callable<F> && (detail::plain_callable<Fs> && ...)) {
+  if constexpr (callables) {
     using result = detail::race_result<detail::plain_result<F>, detail::plain_result<Fs>...>;
     std::array<detail::fiber_record*, 1 + sizeof...(Fs)> room;
     detail::siblings all{"weft::race", detail::decided_by::end};
@@ -73,6 +74,8 @@ decltype(auto) race(F&& f, Fs&&... fs) {
       };
       return prizes[winner](all);
     }(std::index_sequence_for<Fs...>{});
+  } else {
+    return detail::misused{};
   }
 }
 

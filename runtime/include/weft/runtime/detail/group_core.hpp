@@ -29,6 +29,10 @@
 #include <utility>
 #include <vector>
 
+namespace weft::inline v0 {
+class cancel_scope;
+}
+
 namespace weft::inline v0::detail {
 
 class group_core;
@@ -65,6 +69,8 @@ struct group_member : result_record<void> {
 class group_core {
 public:
   group_core() noexcept = default;
+  /// One that also cancels `body`, which outlives it.
+  explicit group_core(cancel_scope& body) noexcept : body_(&body) {}
   group_core(group_core const&) = delete;
   ~group_core();
 
@@ -81,6 +87,12 @@ public:
   [[nodiscard]] bool cancel_requested() const noexcept { return (list_.flags() & cancelled_flag) != 0; }
   [[nodiscard]] std::size_t size() const noexcept;
   [[nodiscard]] std::vector<std::exception_ptr> failures() const;
+
+  /// The end of with_task_group(), whose body has ended with `error`, or null for a value: cancels the children unless
+  /// it was a value, and waits for them.
+  /// @throws the first failure; else cancelled, if an outer scope was
+  /// @returns whether the body, or the wait, was cut short by the group's own cancellation, which is absorbed
+  [[nodiscard]] bool end_body(std::exception_ptr const& error);
 
   /// Waits until the child is ready or has ended.  @throws what start() throws
   void await_start(start_slot& slot);
@@ -103,6 +115,7 @@ private:
   void leave(group_member& m) noexcept;
   [[nodiscard]] bool note_failure(group_member& m) noexcept;
   std::exception_ptr outwait_children();
+  void rethrow_first();
   void wait_until_empty(cancellation mode);
   [[nodiscard]] std::vector<std::exception_ptr> failures_from(bool skip_thrown) const;
 
@@ -115,6 +128,7 @@ private:
   std::size_t failed_ = 0;
   bool thrown_ = false;  // the first failure has been thrown by wait()
   cancel_reason reason_{};
+  cancel_scope* const body_ = nullptr;  // of with_task_group()
 };
 
 template <class F>
