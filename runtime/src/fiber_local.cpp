@@ -1,7 +1,7 @@
 #include <weft/runtime/fiber_local.hpp>
 
-#include "exceptions.hpp"
 #include "sanitizers.hpp"
+#include "shielded.hpp"
 #include "stack_pool.hpp"
 #include "task_end.hpp"
 
@@ -26,34 +26,16 @@ struct thread_values {
 
 thread_local thread_values values_of_thread;
 
-/// The state is the fiber's, and the thread under it may change between the two calls: each looks it up anew. (Like the
-/// C++ runtime, whose word it is, ThreadSanitizer does not watch: the fibers of a worker use it one after another.)
-WEFT_UNINSTRUMENTED [[gnu::noinline]] void enter_unwinding() noexcept {
+}  // namespace
+
+WEFT_UNINSTRUMENTED [[gnu::noinline]] void shielded::enter_unwinding() noexcept {
   ++thread_exceptions()->uncaught;
   asm volatile("" ::: "memory");
 }
-WEFT_UNINSTRUMENTED [[gnu::noinline]] void leave_unwinding() noexcept {
+WEFT_UNINSTRUMENTED [[gnu::noinline]] void shielded::leave_unwinding() noexcept {
   --thread_exceptions()->uncaught;
   asm volatile("" ::: "memory");
 }
-
-/// Waits made meanwhile ignore cancellation, as they do in a destructor that an exception has called: here, too, there
-/// is no caller that `cancelled` could reach.
-class shielded_destruction {
-public:
-  shielded_destruction() noexcept : on_fiber_(current_fiber() != nullptr) {
-    if (on_fiber_) enter_unwinding();
-  }
-  shielded_destruction(shielded_destruction const&) = delete;
-  ~shielded_destruction() {
-    if (on_fiber_) leave_unwinding();
-  }
-
-private:
-  bool on_fiber_;
-};
-
-}  // namespace
 
 // Never inlined and opaque, as current_worker() is: only the address on a fiber's stack may be kept over a wait.
 WEFT_UNINSTRUMENTED [[gnu::noinline]] local_node*& local_nodes() noexcept {
@@ -70,7 +52,7 @@ std::uint64_t new_local_key() noexcept {
 void destroy_local(local_node*& newest, local_node& node) noexcept {
   if (node.destroy_value == nullptr) return;
   {
-    shielded_destruction const shield;
+    shielded const waits;
     std::exchange(node.destroy_value, nullptr)(node);
   }
   // Only now, so that a destructor that asks for its own value does not make new ones without end; and what others it

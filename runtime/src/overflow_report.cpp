@@ -33,7 +33,7 @@ std::size_t signal_stack_bytes() noexcept {
 WEFT_UNINSTRUMENTED void report(fiber_record const& fiber) noexcept {
   signal_text text;
   text << "weft: stack overflow in fiber " << fiber.id;
-  if (fiber.name != nullptr) text << " '" << fiber.name << "'";
+  if (char const* const name = fiber.name(); name != nullptr) text << " '" << name << "'";
   text << ": its stack of " << stack_pool::size_of(fiber.stack_class)
        << " bytes is used up. Remedy: a larger spawn_options::stack_size, or runtime_options::stack_size; or less on "
           "the stack.\n";

@@ -4,6 +4,7 @@
 
 #include <weft/runtime/blocking.hpp>
 #include <weft/runtime/config.hpp>
+#include <weft/runtime/context_var.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/fiber.hpp>
 #include <weft/runtime/fiber_local.hpp>
