@@ -2,6 +2,7 @@
 /// @file
 /// Everything.
 
+#include <weft/runtime/await_callback.hpp>
 #include <weft/runtime/blocking.hpp>
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/context_var.hpp>
