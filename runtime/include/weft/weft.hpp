@@ -15,6 +15,7 @@
 #include <weft/runtime/offload.hpp>
 #include <weft/runtime/offload_pool.hpp>
 #include <weft/runtime/pin.hpp>
+#include <weft/runtime/retry.hpp>
 #include <weft/runtime/runtime.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/task.hpp>
