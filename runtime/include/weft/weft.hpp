@@ -7,6 +7,7 @@
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/context_var.hpp>
 #include <weft/runtime/error.hpp>
+#include <weft/runtime/exit_stack.hpp>
 #include <weft/runtime/fiber.hpp>
 #include <weft/runtime/fiber_local.hpp>
 #include <weft/runtime/future.hpp>
