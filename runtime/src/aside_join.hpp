@@ -5,7 +5,7 @@
 /// In fork-join code a task mostly joins the task that it spawned last, which has not begun. The worker then runs it at
 /// once, and returns straight to the joiner when it ends: two switches, no queue, and no wait to open, claim and wake.
 /// Only if the fiber itself has to wait, the joiner's wait is opened in the ordinary way, on its behalf. Until then a
-/// cancellation of the joiner is not acted upon: it strikes when the fiber ends or waits.
+/// cancellation of the joiner, or of a scope that it is in, is not acted upon: it strikes when the fiber ends or waits.
 
 #include "worker.hpp"
 
@@ -28,17 +28,19 @@ public:
   /// On the fiber: opens the wait of the joiner, which is suspended.
   void open() noexcept;
   /// When worker::step_aside() has returned true.  @throws cancelled
-  void finish() {
-    // acquire: what the fiber did is visible.
-    if (!opened_) [[likely]]
-      return (void)fiber_.end.flags();
-    finish_opened();
+  /// @returns whether the fiber has ended; otherwise the wait could not be opened, because the joiner has to look at
+  /// its scopes first, and is to be begun anew
+  bool finish() {
+    if (opened_) [[unlikely]]
+      return finish_opened();
+    (void)fiber_.end.flags();  // acquire: what the fiber did is visible
+    return true;
   }
 
   [[nodiscard]] fiber_record& joiner() const noexcept { return self_; }
 
 private:
-  void finish_opened();
+  bool finish_opened();
 
   // Constructed by open() alone: most joins never need them.
   union {
@@ -51,7 +53,7 @@ private:
   fiber_record& fiber_;
   cancellation mode_;
   bool opened_ = false;
-  bool was_cancelled_ = false;
+  bool refused_ = false;
 };
 
 }  // namespace weft::inline v0::detail

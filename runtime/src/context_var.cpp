@@ -6,10 +6,10 @@
 #include "fatal.hpp"
 #include "sanitizers.hpp"
 #include "scheduler.hpp"
-#include "shielded.hpp"
 #include "stack_pool.hpp"
 #include "task_end.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/detail/fiber_record.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/options.hpp>
@@ -217,7 +217,7 @@ void refuse_context_end() noexcept {
 void leave_context(stack& of) noexcept {
   // Again and again, for destructors may set variables, and ask for values of fiber_locals.
   while (seen_by_caller() != nullptr) {
-    shielded const waits;
+    cancel_shield const shielded;
     context_ref const last{exchange_seen(nullptr)};
   }
   if (of.locals != nullptr) destroy_locals(of);

@@ -2,9 +2,10 @@
 
 #include "record_pool.hpp"
 #include "scheduler.hpp"
-#include "shielded.hpp"
 #include "task_end.hpp"
 #include "worker.hpp"
+
+#include <weft/runtime/cancel_scope.hpp>
 
 namespace weft::inline v0 {
 
@@ -23,7 +24,7 @@ void report_at_exit(std::exception_ptr const& error) noexcept {
 }  // namespace
 
 void call_at_exit(void (*call)(void*), void* f) noexcept {
-  shielded const waits;
+  cancel_shield const shielded;
   try {
     call(f);
   } catch (...) {

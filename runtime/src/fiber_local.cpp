@@ -1,10 +1,10 @@
 #include <weft/runtime/fiber_local.hpp>
 
 #include "sanitizers.hpp"
-#include "shielded.hpp"
 #include "stack_pool.hpp"
 #include "task_end.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/detail/fiber_record.hpp>
 
 #include <atomic>
@@ -28,15 +28,6 @@ thread_local thread_values values_of_thread;
 
 }  // namespace
 
-WEFT_UNINSTRUMENTED [[gnu::noinline]] void shielded::enter_unwinding() noexcept {
-  ++thread_exceptions()->uncaught;
-  asm volatile("" ::: "memory");
-}
-WEFT_UNINSTRUMENTED [[gnu::noinline]] void shielded::leave_unwinding() noexcept {
-  --thread_exceptions()->uncaught;
-  asm volatile("" ::: "memory");
-}
-
 // Never inlined and opaque, as current_worker() is: only the address on a fiber's stack may be kept over a wait.
 WEFT_UNINSTRUMENTED [[gnu::noinline]] local_node*& local_nodes() noexcept {
   asm volatile("" ::: "memory");
@@ -52,7 +43,7 @@ std::uint64_t new_local_key() noexcept {
 void destroy_local(local_node*& newest, local_node& node) noexcept {
   if (node.destroy_value == nullptr) return;
   {
-    shielded const waits;
+    cancel_shield const shielded;  // there is no caller that `cancelled` could reach
     std::exchange(node.destroy_value, nullptr)(node);
   }
   // Only now, so that a destructor that asks for its own value does not make new ones without end; and what others it

@@ -131,7 +131,7 @@ job_outcome run_in_place(offload_job& job, std::stop_source& stop) {
     context_scope const of_its_own{context_ref::current()};
     job.run();
   }
-  if (!this_fiber::cancel_requested() || std::uncaught_exceptions() != 0) return job_outcome::ended;
+  if (!this_fiber::cancel_requested()) return job_outcome::ended;
   stop.request_stop();
   return job_outcome::cancelled;
 }

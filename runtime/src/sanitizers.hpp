@@ -66,9 +66,9 @@ struct stack_bounds {
   std::size_t size = 0;
 };
 
-/// ThreadSanitizer's handle of a context.
+/// ThreadSanitizer's handle of a context. (Trivial, for a union; make it by `{}`.)
 struct sanitizer_thread {
-  void* handle = nullptr;
+  void* handle;
 
 #if defined(WEFT_TSAN)
   static unsigned switch_flag() noexcept;

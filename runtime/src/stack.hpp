@@ -12,6 +12,7 @@
 namespace weft::inline v0::detail {
 
 struct local_node;
+struct scope_node;
 
 /// A stack, described at its own top.
 struct stack {
@@ -20,9 +21,12 @@ struct stack {
   std::byte* bottom = nullptr;
   std::size_t size = 0;  ///< bytes from bottom to this description
   std::uint8_t size_class = 0;
-  std::uint32_t pages = 0;      ///< in idle_stacks, once counted: those that it could give back
-  void* fake_stack = nullptr;   ///< AddressSanitizer's, while suspended
-  sanitizer_thread identity{};  ///< ThreadSanitizer's, of the fiber on it
+  std::uint32_t pages = 0;       ///< in idle_stacks, once counted: those that it could give back
+  union {                        // never both at once
+    void* fake_stack = nullptr;  ///< AddressSanitizer's, while suspended
+    sanitizer_thread identity;   ///< ThreadSanitizer's, of the fiber on it
+  };
+  scope_node* scopes = nullptr;  ///< the cancel scopes that the fiber on it is in, innermost first
   union {
     local_node* locals = nullptr;  ///< the fiber_local values of the fiber on it, newest first; null while it has none
     stack* warmer;                 ///< in idle_stacks: the one before

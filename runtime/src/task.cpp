@@ -5,6 +5,7 @@
 #include "no_suspend.hpp"
 #include "record_pool.hpp"
 #include "scheduler.hpp"
+#include "scopes.hpp"
 #include "task_end.hpp"
 #include "worker.hpp"
 
@@ -36,10 +37,11 @@ namespace {
 /// Whether the exception is the task's own cancellation, which is no failure.
 bool is_own_cancellation(fiber_record const& record, std::exception_ptr const& error) noexcept {
   if (!record.ticket.cancel_requested()) return false;
+  if (record.cancelled_unstarted) return true;
   try {
     std::rethrow_exception(error);
-  } catch (cancelled const&) {
-    return true;
+  } catch (cancelled const& c) {
+    return cancelled_access::scope(c) == own_scope_id(record.id);
   } catch (...) {
     return false;
   }
@@ -148,12 +150,14 @@ std::uint64_t joined_by(fiber_record const& fiber) noexcept { return join_chain:
 
 void end_unstarted(fiber_record& record) noexcept {
   auto const& never_run = record.home->never_run;
+  record.cancelled_unstarted = true;
   record.type->run(record, &never_run.by_cancellation(record.ticket.reason()));
 }
 
 void fail_task(fiber_record& record) noexcept {
   auto const& never_run = record.home->never_run;
   bool const cancelled = !record.ticket.start();  // also the edge from who spawned it
+  record.cancelled_unstarted = cancelled;
   std::exception_ptr other_size;
   if (!cancelled && record.stack_class != record.home->default_stack_class && prepared_errors::has_room()) {
     try {
@@ -301,7 +305,7 @@ bool join(fiber_record& fiber, time_point deadline, cancellation mode) {
   worker* const on = current_worker();
   if (task_end::has_ended(fiber.end)) [[likely]] {
     fiber_record const* const self = on != nullptr ? on->current.get() : nullptr;
-    if (self != nullptr && self->ticket.cancel_requested() && mode == cancellation::heeded) check_cancelled();
+    if (mode == cancellation::heeded && (self == nullptr || self->ticket.must_look())) check_cancelled();
     return true;
   }
   return join_slowly(fiber, on, deadline, mode);
@@ -320,7 +324,7 @@ void aside_join::open() noexcept {
   sanitizer_release(&self_);
   bool const heeds = mode_ == cancellation::heeded && self_.exceptions.uncaught == 0;
   if (!self_.ticket.begin(heeds)) {
-    was_cancelled_ = true;
+    refused_ = true;
     return make_runnable(self_, placement::back);
   }
   // seq_cst, as in join_chain::enter(), for the fiber that is about to write its own link: who closes a circle at the
@@ -340,12 +344,17 @@ void aside_join::open() noexcept {
   if (!self_.ticket.park()) make_runnable(self_, placement::back);
 }
 
-void aside_join::finish_opened() {
+bool aside_join::finish_opened() {
+  if (refused_) return false;
+  auto const cause = waiter_.end_wait(never);
   join_chain::leave(self_);
-  auto const cause = was_cancelled_ ? wake_cause::cancelled : self_.ticket.cause();
-  if (cause == wake_cause::notified) return fiber_.end.wait_unlocked();  // by end_task(), which touches it last
-  if (!was_cancelled_) task_end::withdraw(fiber_.end, node_);
-  if (cause == wake_cause::cancelled) throw cancelled{self_.ticket.reason()};
+  if (cause == wake_cause::notified) {
+    fiber_.end.wait_unlocked();  // by end_task(), which touches it last
+    return true;
+  }
+  task_end::withdraw(fiber_.end, node_);
+  waiter_.rethrow(cause);
+  return true;
 }
 
 namespace {
@@ -373,6 +382,13 @@ void open_aside_join(fiber_record& fiber) noexcept {
 
 namespace {
 
+/// Not where the wait has scopes to look at: a deadline, say, needs a timer. That goes for a wait in a destructor, too,
+/// where exceptions in flight decide which of them count.
+bool may_step_aside(fiber_record const& self, cancellation mode) noexcept {
+  if (mode == cancellation::ignored) return true;
+  return !self.ticket.must_look() && (self.place->scopes == nullptr || std::uncaught_exceptions() == 0);
+}
+
 bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellation mode) {
   fiber_record* const self = on != nullptr ? on->current.get() : nullptr;
   if (self == &fiber) refuse_join("weft::task: a task waits for itself");
@@ -381,19 +397,14 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
     if (mode == cancellation::heeded) check_cancelled();
     return false;  // it was only to look
   }
-  if (self != nullptr && deadline == never) {
-    if (mode == cancellation::heeded && self->ticket.cancel_requested()) [[unlikely]]
-      check_cancelled();
+  if (self != nullptr && deadline == never && may_step_aside(*self, mode)) {
     aside_join aside{*self, fiber, mode};
     self->waits_since = static_cast<std::uint32_t>(fiber.id);
     self->waits_for.store(aside_join::reason, std::memory_order_relaxed);  // for snapshots
     bool const stepped = worker::step_aside(on, *self, fiber, aside);
     if (!stepped && self->joiner_aside) open_aside_join(*self);  // which shows the link above us to join_chain
     self->waits_for.store(nullptr, std::memory_order_relaxed);
-    if (stepped) {
-      aside.finish();
-      return true;
-    }
+    if (stepped && aside.finish()) return true;
   }
   if (on == nullptr) {
     // The fiber may have ended by now, and its runtime be gone: the pool of its record knows.

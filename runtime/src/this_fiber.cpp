@@ -2,6 +2,7 @@
 
 #include "fork_guard.hpp"
 #include "scheduler.hpp"
+#include "scopes.hpp"
 #include "worker.hpp"
 
 #include <weft/runtime/waiter.hpp>
@@ -21,12 +22,13 @@ void yield() {
   detail::worker* const w = detail::current_worker();
   if (w == nullptr) {
     detail::check_not_forked();
+    detail::check_cancelled();
     return std::this_thread::yield();
   }
   detail::fiber_record* const self = w->current;
   if (self == nullptr) return detail::check_not_forked();  // between fibers there is nothing to give way to
-  if (self->ticket.cancel_requested()) [[unlikely]]
-    detail::check_cancelled();
+  if (self->ticket.must_look()) [[unlikely]]
+    detail::check_cancelled_in_passing();
   detail::worker::yield(w, *self);
 }
 
@@ -47,8 +49,8 @@ int worker() noexcept {
 }
 
 bool cancel_requested() noexcept {
-  detail::fiber_record const* const self = detail::current_fiber();
-  return self != nullptr && self->ticket.cancel_requested();
+  auto const here = detail::current_context();
+  return here.ticket->must_look() && survey_scopes(here).cancelled != 0;
 }
 
 }  // namespace this_fiber

@@ -3,6 +3,7 @@
 #include "record_pool.hpp"
 #include "stack_pool.hpp"
 
+#include <weft/runtime/detail/scope_node.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/this_fiber.hpp>
 
@@ -24,8 +25,8 @@ void report(std::exception_ptr error) noexcept {
 void call_and_report(void (*call)(void*), void* f) {
   try {
     call(f);
-  } catch (cancelled const&) {
-    if (this_fiber::cancel_requested()) throw;
+  } catch (cancelled const& c) {
+    if (is_from_enclosing_scope(c)) throw;
     report(std::current_exception());  // somebody else's, which f let pass: a failure like any other
   } catch (...) {
     report(std::current_exception());

@@ -3,10 +3,12 @@
 #include "fatal.hpp"
 #include "fork_guard.hpp"
 #include "scheduler.hpp"
+#include "scopes.hpp"
 #include "worker.hpp"
 
 #include <weft/runtime/error.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <ctime>
@@ -31,25 +33,15 @@ void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t seen, time_point
             deadline == never ? nullptr : &at, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 
-void futex_wake(void* word) noexcept {
-  ::syscall(SYS_futex, static_cast<std::uint32_t*>(word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
-}
-
-/// A wait made while an exception unwinds the stack ignores cancellation: destructors may wait.
+/// A wait made while an exception unwinds the stack ignores the scopes that were entered before: destructors may wait.
 [[gnu::noinline]] bool unwinding() noexcept { return std::uncaught_exceptions() != 0; }
 
 }  // namespace
 
 namespace detail {
 
-void check_cancelled() {
-  fiber_record const* const self = current_fiber();
-  if (self != nullptr && self->ticket.cancel_requested() && !unwinding()) throw cancelled{self->ticket.reason()};
-}
-
-void throw_cancelled() {
-  fiber_record const* const self = current_fiber();
-  throw cancelled{self != nullptr ? self->ticket.reason() : cancel_reason::user};
+void wake_thread(void* word) noexcept {
+  ::syscall(SYS_futex, static_cast<std::uint32_t*>(word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }
 
 WEFT_UNINSTRUMENTED fiber_record* current_fiber() noexcept {
@@ -69,27 +61,41 @@ time_point deadline_after(std::chrono::nanoseconds d) noexcept {
 
 }  // namespace detail
 
-waiter::waiter(char const* reason, cancellation mode) : ticket_(&thread_ticket_), fiber_(nullptr), reason_(reason) {
+waiter::waiter(char const* reason, cancellation mode) : reason_(reason) {
   detail::worker const* const w = detail::current_worker();
   if (w == nullptr) {
     detail::check_not_forked();
+    ticket_ = &detail::ticket_of_thread();
+  } else {
+    fiber_ = w->current;
+    if (fiber_ == nullptr) {
+      detail::check_not_forked();
+      detail::fatal("a wait on a worker outside of any fiber (in an on_done callback?): there is nothing to park");
+    }
+    ticket_ = &fiber_->ticket;
+    timer_.owner = this;
+  }
+  if (mode == cancellation::ignored) {
     (void)ticket_->begin(false);
-    return;
+  } else if (unwinding() || !ticket_->begin(true)) [[unlikely]] {
+    begin_attentively();
   }
-  fiber_ = w->current;
-  if (fiber_ == nullptr) {
-    detail::check_not_forked();
-    detail::fatal("a wait on a worker outside of any fiber (in an on_done callback?): there is nothing to park");
-  }
-  ticket_ = &fiber_->ticket;
-  timer_.owner = this;
-  bool const heeds = mode == cancellation::heeded && !unwinding();
-  if (!ticket_->begin(heeds)) throw cancelled{ticket_->reason()};
 }
 
 waiter::waiter(char const* reason, detail::fiber_record& fiber) noexcept
     : ticket_(&fiber.ticket), fiber_(&fiber), reason_(reason) {
   timer_.owner = this;
+}
+
+void waiter::begin_attentively() {
+  auto const here = detail::current_context();
+  for (;;) {
+    auto const found = detail::survey_scopes(here);
+    if (found.cancelled != 0) throw_cancelled(found);
+    limit_ = found.limit;
+    if (!found.any) return (void)ticket_->begin(false);
+    if (ticket_->begin_attentive(found.own)) return;
+  }
 }
 
 wake_cause waiter::wait(time_point deadline) noexcept {
@@ -102,31 +108,71 @@ wake_cause waiter::wait(time_point deadline) noexcept {
     since = w->last_now();
   }
   fiber_->waits_since = w->home.milliseconds(since);
-  if (deadline != never) w->timers.arm(timer_, deadline);
+  limited_ = limit_ < deadline;
+  if (auto const until = std::min(deadline, limit_); until != never) w->timers.arm(timer_, until);
   detail::worker::park(w, *fiber_);
+  return end_wait(deadline);
+}
+
+wake_cause waiter::end_wait(time_point deadline) noexcept {
+  if (!ticket_->woken()) [[unlikely]]
+    look_and_wait_on(deadline);
   auto const cause = ticket_->cause();
   fiber_->waits_for.store(nullptr, std::memory_order_relaxed);
   // Whoever expires a timer takes it out first. In all other cases it may still be in, or just about to lose its claim.
-  if (deadline != never && cause != wake_cause::timed_out) timer_.wheel->cancel(timer_);
+  if (timer_.wheel != nullptr && cause != wake_cause::timed_out) timer_.wheel->cancel(timer_);
   return cause;
+}
+
+/// The fiber has been poked out of its parking, and its wait is still open.
+void waiter::look_and_wait_on(time_point deadline) noexcept {
+  auto const here = detail::current_context();
+  do {
+    if (timer_.wheel != nullptr) timer_.wheel->cancel(timer_);
+    auto const found = detail::survey_scopes(here);
+    auto until = never;
+    if (found.cancelled == 0) {
+      limit_ = found.limit;
+      limited_ = limit_ < deadline;
+      until = std::min(deadline, limit_);
+    } else if (ticket_->notify(wake_cause::cancelled) != detail::wait_ticket::outcome::lost) {
+      return;
+    }  // otherwise somebody has claimed the wait, and is about to wake us
+    detail::worker* const w = detail::current_worker();
+    if (until != never) w->timers.arm(timer_, until);
+    detail::worker::park(w, *fiber_);
+  } while (!ticket_->woken());
+}
+
+void waiter::expire() noexcept {
+  if (limited_) return poke(*ticket_, fiber_, placement::prompt);
+  (void)notify(placement::prompt, wake_cause::timed_out);
 }
 
 wake_cause waiter::wait_on_thread(time_point deadline) noexcept {
   auto& word = ticket_->word();
   for (;;) {
-    auto const seen = word.load(std::memory_order_acquire);  // pairs with wake()
+    auto const seen = word.load(std::memory_order_acquire);  // pairs with wake() and poke()
     if ((seen & detail::wait_ticket::woken_bit) != 0) return ticket_->cause();
-    if (deadline != never && clock::now() >= deadline) {
+    auto const until = std::min(deadline, limit_);
+    bool const due = until != never && clock::now() >= until;
+    if (due && deadline <= limit_) {
       if (ticket_->notify(wake_cause::timed_out) != detail::wait_ticket::outcome::lost) return wake_cause::timed_out;
-      deadline = never;  // somebody has claimed the wait, and is about to wake it
-      continue;
+      deadline = limit_ = never;  // somebody has claimed the wait, and is about to wake it
+    } else if (due || ticket_->goes_on()) {
+      auto const found = detail::survey_scopes(detail::current_context());
+      limit_ = found.limit;
+      if (found.cancelled == 0) continue;
+      if (ticket_->notify(wake_cause::cancelled) != detail::wait_ticket::outcome::lost) return wake_cause::cancelled;
+      deadline = limit_ = never;
+    } else {
+      futex_wait(word, seen, until);
     }
-    futex_wait(word, seen, deadline);
   }
 }
 
 void waiter::rethrow(wake_cause cause) const {
-  if (cause == wake_cause::cancelled) throw cancelled{ticket_->reason()};
+  if (cause == wake_cause::cancelled) detail::throw_cancelled();
 }
 
 void waiter::wake(placement where) noexcept {
@@ -134,7 +180,7 @@ void waiter::wake(placement where) noexcept {
   void* const word = &ticket_->word();
   bool const runnable = ticket_->wake(wake_cause::notified);
   // A thread's waiter may be gone by now; waking an address that nobody sleeps on does nothing.
-  if (fiber == nullptr) return futex_wake(word);
+  if (fiber == nullptr) return detail::wake_thread(word);
   if (runnable) detail::make_runnable(*fiber, where);
 }
 
@@ -144,7 +190,7 @@ bool waiter::notify(placement where, wake_cause cause) noexcept {
   auto const result = ticket_->notify(cause);
   if (result == detail::wait_ticket::outcome::lost) return false;
   if (fiber == nullptr) {
-    futex_wake(word);
+    detail::wake_thread(word);
   } else if (result == detail::wait_ticket::outcome::runnable) {
     detail::make_runnable(*fiber, where);
   }

@@ -375,7 +375,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber
 }
 
 WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self) noexcept {
-  if (self.ticket.woken()) return;
+  if (self.ticket.goes_on()) return;
   if (self.joiner_aside) [[unlikely]]
     open_aside_join(self);
   sanitizer_release(&w->home);  // for a guest's thread, which goes on after us
@@ -576,7 +576,7 @@ time_point worker::now() noexcept {
 bool worker::expire_timers(timer_wheel& of) noexcept {
   if (!of.due(now_)) return false;
   constexpr std::size_t at_once = 256;
-  of.expire(now_, at_once, [](timer_node& node) { node.owner->notify(placement::prompt, wake_cause::timed_out); });
+  of.expire(now_, at_once, [](timer_node& node) { node.owner->expire(); });
   return true;
 }
 

@@ -119,6 +119,9 @@ public:
   T fetch_or(T value, std::memory_order order = seq_cst, from at = from::current()) {
     return value_.fetch_or(value, as(order, access::exchange), place(at));
   }
+  T fetch_and(T value, std::memory_order order = seq_cst, from at = from::current()) {
+    return value_.fetch_and(value, as(order, access::exchange), place(at));
+  }
   bool compare_exchange_weak(T& expected, T desired, std::memory_order order, std::memory_order failure,
                              from at = from::current()) {
     if constexpr (!Orders::indivisible) return load_then_store(expected, desired, at);

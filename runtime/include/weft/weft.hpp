@@ -4,6 +4,7 @@
 
 #include <weft/runtime/await_callback.hpp>
 #include <weft/runtime/blocking.hpp>
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/context_var.hpp>
 #include <weft/runtime/error.hpp>
@@ -21,6 +22,7 @@
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/task.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timeout.hpp>
 #include <weft/runtime/timer.hpp>
 #include <weft/runtime/waiter.hpp>
 #include <weft/sync/event.hpp>

@@ -50,13 +50,22 @@ enum class cancel_reason : std::uint8_t { user, deadline, sibling_failed, shutdo
 /// The reason as a word.
 [[nodiscard]] char const* to_string(cancel_reason reason) noexcept;
 
-/// Thrown by every wait of a fiber that has been cancelled. Let it pass: the task then ends as cancelled.
+namespace detail {
+struct cancelled_access;
+}
+
+/// Thrown by every wait inside of a cancel scope that has been cancelled: by those of a whole task, if that was. It
+/// carries its scope, and only that scope absorbs it. Let it pass: a task that it leaves, and that was cancelled, ends
+/// as cancelled.
 class cancelled {
 public:
+  /// Of no scope: a failure like any other, wherever it arrives.
   explicit cancelled(cancel_reason reason) noexcept : reason_(reason) {}
   [[nodiscard]] cancel_reason reason() const noexcept { return reason_; }
 
 private:
+  friend struct detail::cancelled_access;
+  std::uint64_t scope_ = 0;
   cancel_reason reason_;
 };
 

@@ -64,10 +64,9 @@ struct local_maker {
 /// A value for each fiber, made when the fiber first asks for it.
 ///
 /// It is destroyed when the fiber ends, on the fiber, after its callable and before anyone sees it ended, the newest
-/// first. Its destructor may wait: such waits ignore cancellation, and `std::uncaught_exceptions()` counts one more, as
-/// if the stack were being unwound. A destructor that asks for a value which has been destroyed already makes a new
-/// one, which is destroyed in turn. On a thread outside of any fiber the value is the thread's, and is destroyed when
-/// the thread ends.
+/// first. Its destructor may wait, inside of a `cancel_shield`. A destructor that asks for a value which has been
+/// destroyed already makes a new one, which is destroyed in turn. On a thread outside of any fiber the value is the
+/// thread's, and is destroyed when the thread ends.
 ///
 /// The object itself may die before the fibers that have a value: these are destroyed when their fibers end all the
 /// same. Whoever uses it must see to it that it lives.

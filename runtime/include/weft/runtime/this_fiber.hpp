@@ -33,7 +33,7 @@ void sleep_until(time_point deadline);
 namespace this_fiber {
 
 /// Lets every other ready fiber run first. On a thread that is not a worker: `std::this_thread::yield()`. A
-/// cancellation point.
+/// cancellation point; a deadline that has passed it may notice only after a few more.
 void yield();
 
 /// Parks the caller for at least `d`. Zero or less yields. A cancellation point.
@@ -56,7 +56,8 @@ void sleep_until(std::chrono::time_point<Clock, Duration> deadline) {
 [[nodiscard]] std::string_view name() noexcept;
 /// The index of the worker on which the caller runs now; any wait may change it. Outside of a fiber: -1.
 [[nodiscard]] int worker() noexcept;
-/// Whether the caller has been cancelled, so that its next wait throws.
+/// Whether the next wait here would throw `cancelled`: whether the task, or a cancel scope that counts here, has been
+/// cancelled or its deadline has passed. Also for a thread, which can be in scopes, too.
 [[nodiscard]] bool cancel_requested() noexcept;
 
 }  // namespace this_fiber

@@ -28,6 +28,7 @@ namespace weft::inline v0 {
 namespace detail {
 struct fiber_record;
 class aside_join;
+class worker;
 }  // namespace detail
 
 namespace detail {
@@ -35,7 +36,7 @@ namespace detail {
 void check_cancelled();
 }  // namespace detail
 
-/// Whether a cancellation ends a wait.
+/// Whether a cancellation ends a wait: of the task, or of a cancel scope that counts for it.
 enum class cancellation : bool { ignored, heeded };
 
 /// Where a fiber that becomes ready is queued: behind all that is ready, or before it, which the scheduler grants only
@@ -47,7 +48,8 @@ enum class placement : std::uint8_t { back, next, prompt, joiner };
 class waiter {
 public:
   /// @param reason  what is waited for, shown in dumps; a string literal.
-  /// @throws cancelled  if the calling fiber has been cancelled; never while an exception unwinds its stack.
+  /// @throws cancelled  if a scope that the caller is in has been cancelled, the task's own included; except those that
+  ///   were entered before an exception that unwinds the stack was thrown, and those outside of a shield.
   /// Aborts when called on a worker outside of any fiber: there is nothing to park.
   explicit waiter(char const* reason, cancellation mode = cancellation::heeded);
   waiter(waiter const&) = delete;
@@ -70,14 +72,20 @@ public:
 
 private:
   friend class detail::aside_join;
+  friend class detail::worker;
   /// On behalf of `fiber`, which does not run: opens nothing yet.
   waiter(char const* reason, detail::fiber_record& fiber) noexcept;
+  void begin_attentively();
+  wake_cause end_wait(time_point deadline) noexcept;
+  void look_and_wait_on(time_point deadline) noexcept;
   wake_cause wait_on_thread(time_point deadline) noexcept;
+  void expire() noexcept;
 
-  detail::wait_ticket* ticket_;
-  detail::fiber_record* fiber_;
-  detail::wait_ticket thread_ticket_;  // of a thread; a fiber's is in its record, where cancel() finds it
+  detail::wait_ticket* ticket_ = nullptr;
+  detail::fiber_record* fiber_ = nullptr;
   char const* reason_;
+  time_point limit_ = never;  // the earliest deadline of a scope that counts
+  bool limited_ = false;  // it comes before the wait's own; written before the timer is armed, read by who expires it
   detail::timer_node timer_;
 };
 

@@ -75,10 +75,11 @@ struct alignas(cache_line) fiber_record {
   published<std::uint32_t> waits_since{};  ///< ms on the runtime's clock, as the worker last read it; of a joiner that
                                            ///< has stepped aside: the low half of the joined fiber's id
   std::uint8_t stack_class = 0;
-  std::uint8_t size_class = 0;  ///< of the record itself, see record_pool
-  bool has_value : 1 = false;   ///< as `error`
-  bool collected : 1 = false;   ///< the handle's owner has taken the result, or seen the exception
-  std::uint8_t live;            ///< see record_pool; not the constructor's to write, for others read it at any time
+  std::uint8_t size_class = 0;           ///< of the record itself, see record_pool
+  bool has_value : 1 = false;            ///< as `error`
+  bool collected : 1 = false;            ///< the handle's owner has taken the result, or seen the exception
+  bool cancelled_unstarted : 1 = false;  ///< as `error`: which then is one for all, and carries no scope
+  std::uint8_t live;  ///< see record_pool; not the constructor's to write, for others read it at any time
 
   /// Null: none. Whoever may read the record may ask.  acquire: pairs with the fiber that makes its own extras.
   [[nodiscard]] char const* name() const noexcept {

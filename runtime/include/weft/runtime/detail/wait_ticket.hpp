@@ -10,6 +10,13 @@
 /// later steps. Whoever comes second of `parked` and `woken` makes the party runnable again: so it is never run before
 /// its registers are saved, and never forgotten. `cancel` and its reason are sticky, and belong to the party, not to
 /// one wait: a cancellation that finds no open wait strikes at the next begin().
+///
+/// That is the cancellation of the party's own scope. Of scopes inside it (see scope_node.hpp) the word knows nothing
+/// but that there is something to look at, for only the party knows which of them count for its wait. Who changes one
+/// writes it there first and then calls poke(), which takes a parked party out of its parking without ending the wait.
+/// The party looks, and either ends its wait itself, by notify(), as one of those who race for it, or parks again. Of
+/// the two bits for that, anyone sets `poked`, and the party clears it before it looks; `look` is the party's own: it
+/// says that each wait must look, because there is a deadline, a shield, or something that a poke has brought.
 
 #include <weft/runtime/detail/atomics.hpp>
 #include <weft/runtime/error.hpp>
@@ -36,18 +43,15 @@ public:
   };
 
   /// Opens a wait. Called by the party alone, when no wait of its is open.
-  /// @returns false, opening nothing, if the wait is cancellable and a cancellation has been asked for.
+  /// @returns false, opening nothing, if the wait is cancellable and there is something to look at first
   [[nodiscard]] bool begin(bool cancellable) noexcept {
-    auto seen = word_.load(relaxed);
-    do {
-      if (cancellable && (seen & cancel_bit) != 0) return false;
-      // A read-modify-write, because a cancellation may arrive at the same time, and must not be overwritten.
-      // relaxed: it publishes nothing, for who claims has found the party through a list whose lock orders that, and
-      // who cancels looks at nothing but this word. It reads nothing either: who is refused learns the reason from
-      // reason(), which acquires.
-    } while (!word_.compare_exchange_weak(seen, (seen & sticky) | open_bit | (cancellable ? cancellable_bit : 0U),
-                                          relaxed, relaxed));
-    return true;
+    return cancellable ? open(cancellable_bit | heeds_bit, cancel_bit | poked_bit | look_bit) : open(0, 0);
+  }
+
+  /// The same for a party that has looked: its wait heeds pokes, and the cancellation of its own scope if `own_too`.
+  /// @returns false, opening nothing, if it has to look again
+  [[nodiscard]] bool begin_attentive(bool own_too) noexcept {
+    return own_too ? open(cancellable_bit | heeds_bit, cancel_bit | poked_bit) : open(heeds_bit, poked_bit);
   }
 
   /// Takes the right to end the wait; the winner must call wake() afterwards. Between the two it may hand something
@@ -69,7 +73,49 @@ public:
   /// @returns false if the wait has ended already: then the caller must make the party runnable.
   [[nodiscard]] bool park() noexcept {
     // release: publishes the saved registers to wake(). acquire: pairs with wake(), for the caller that runs the party.
-    return (word_.fetch_or(parked_bit, acq_rel) & woken_bit) == 0;
+    auto const seen = word_.fetch_or(parked_bit, acq_rel);
+    if ((seen & (woken_bit | poked_bit)) == 0) [[likely]]
+      return true;
+    return (seen & woken_bit) == 0 && !leave_parking();
+  }
+
+  /// Something that the party may have to look at has changed, and whoever changed it has written that before. Any
+  /// thread.
+  /// @returns true if the caller must make the party runnable: its wait is still open, and it is to look
+  [[nodiscard]] bool poke() noexcept {
+    auto seen = word_.load(relaxed);
+    for (;;) {
+      bool const unparks = (seen & (open_bit | heeds_bit | claimed_bit | parked_bit)) ==  //
+                           (open_bit | heeds_bit | parked_bit);
+      // release: publishes what was written before to heed_poke(). acquire: pairs with park().
+      if (word_.compare_exchange_weak(seen, (seen | poked_bit) & ~(unparks ? parked_bit : 0U), acq_rel, relaxed)) {
+        return unparks;
+      }
+    }
+  }
+
+  /// The party is about to look.  @param goes_on  each wait must look from now on
+  void heed_poke(bool goes_on) noexcept {
+    // acquire: pairs with poke(). Cleared before the look: a poke that comes after brings another.
+    (void)word_.fetch_and(~poked_bit, acquire);
+    if (goes_on) set_look();
+  }
+  /// The party alone. relaxed, as all of `look`: it is the party's, and shares the word only to be read with it.
+  void set_look() noexcept { (void)word_.fetch_or(look_bit, relaxed); }
+  void clear_look() noexcept { (void)word_.fetch_and(~look_bit, relaxed); }
+  [[nodiscard]] bool looks() const noexcept { return (word_.load(relaxed) & look_bit) != 0; }
+  [[nodiscard]] bool poked() const noexcept { return (word_.load(relaxed) & poked_bit) != 0; }
+
+  /// Whether the party must look before it waits. relaxed: a hint between waits, and who follows it acquires.
+  [[nodiscard]] bool must_look() const noexcept {
+    return (word_.load(relaxed) & (cancel_bit | poked_bit | look_bit)) != 0;
+  }
+
+  /// Whether there is no need to park: the party has been woken, or poked in a wait that heeds that.
+  /// acquire: pairs with wake() and notify().
+  [[nodiscard]] bool goes_on() const noexcept {
+    auto const seen = word_.load(acquire);
+    return (seen & woken_bit) != 0 || (seen & (poked_bit | heeds_bit | claimed_bit)) == (poked_bit | heeds_bit);
   }
 
   /// True once the winner has woken the party.  acquire: pairs with wake() and notify().
@@ -117,7 +163,7 @@ public:
 
   /// The word itself, for an OS thread that sleeps on it.
   [[nodiscard]] auto& word() noexcept { return word_; }
-  static constexpr std::uint32_t woken_bit = 1U << 8;
+  static constexpr std::uint32_t woken_bit = 1U << 11;
 
 private:
   static constexpr auto relaxed =
@@ -125,18 +171,46 @@ private:
   static constexpr auto acquire = std::memory_order_acquire;
   static constexpr auto acq_rel = std::memory_order_acq_rel;
 
-  //  10..9 cause | 8 woken | 7 claimed | 6 parked | 5 cancellable | 4 open | 3..1 reason | 0 cancel
+  //  13..12 cause | 11 woken | 10 claimed | 9 parked | 8 heeds | 7 cancellable | 6 open |
+  //                                                              5 look | 4 poked | 3..1 reason | 0 cancel
   static constexpr std::uint32_t cancel_bit = 1U << 0;       // request_cancel() sets it; nobody clears it
   static constexpr unsigned reason_shift = 1;                // set together with cancel
-  static constexpr std::uint32_t open_bit = 1U << 4;         // begin() sets it, and clears all to its left
-  static constexpr std::uint32_t cancellable_bit = 1U << 5;  // only beside open
-  static constexpr std::uint32_t parked_bit = 1U << 6;       // park(), once a wait
-  static constexpr std::uint32_t claimed_bit = 1U << 7;      // the one winner
-  static constexpr unsigned cause_shift = 9;                 // set together with woken
+  static constexpr std::uint32_t poked_bit = 1U << 4;        // poke() sets it; heed_poke() clears it
+  static constexpr std::uint32_t look_bit = 1U << 5;         // the party sets and clears it
+  static constexpr std::uint32_t open_bit = 1U << 6;         // begin() sets it, and clears all to its left
+  static constexpr std::uint32_t cancellable_bit = 1U << 7;  // only beside open: the own scope's cancellation ends it
+  static constexpr std::uint32_t heeds_bit = 1U << 8;        // only beside open: a poke interrupts it
+  static constexpr std::uint32_t parked_bit = 1U << 9;       // park(); poke() takes it back
+  static constexpr std::uint32_t claimed_bit = 1U << 10;     // the one winner
+  static constexpr unsigned cause_shift = 12;                // set together with woken
   static constexpr std::uint32_t sticky = open_bit - 1U;
 
   static constexpr std::uint32_t encode(wake_cause cause) noexcept {
     return static_cast<std::uint32_t>(cause) << cause_shift;
+  }
+
+  bool open(std::uint32_t bits, std::uint32_t refused_by) noexcept {
+    auto seen = word_.load(relaxed);
+    do {
+      if ((seen & refused_by) != 0) return false;
+      // A read-modify-write, because a cancellation may arrive at the same time, and must not be overwritten.
+      // relaxed: it publishes nothing, for who claims has found the party through a list whose lock orders that, and
+      // who cancels looks at nothing but this word. It reads nothing either: who is refused learns why from reason() or
+      // by heed_poke(), which acquire.
+    } while (!word_.compare_exchange_weak(seen, (seen & sticky) | open_bit | bits, relaxed, relaxed));
+    return true;
+  }
+
+  /// A party that has just parked finds that it has been poked.
+  /// @returns true if it has left its parking again: then the caller must make it runnable
+  [[gnu::noinline]] bool leave_parking() noexcept {
+    auto seen = word_.load(acquire);
+    do {
+      if ((seen & (heeds_bit | claimed_bit)) != heeds_bit) return false;  // it stays: its end is decided, or it is deaf
+      if ((seen & parked_bit) == 0) return false;                         // another poke has taken it out
+      // acquire: pairs with poke(), for the caller that runs the party.
+    } while (!word_.compare_exchange_weak(seen, seen & ~parked_bit, acq_rel, relaxed));
+    return true;
   }
 
   outcome close(std::uint32_t bits) noexcept {
