@@ -29,32 +29,49 @@ void future_state::publish() noexcept {
 void future_state::set_exception(std::exception_ptr error) {
   if (!error) throw std::invalid_argument("weft::promise::set_exception: the exception pointer is null");
   claim();
-  error_ = std::move(error);
-  publish();
+  publish(std::move(error));
 }
 
-void future_state::abandon() noexcept {
+bool future_state::try_set_exception(std::exception_ptr error) noexcept {
+  if (!try_claim()) return false;
+  publish(std::move(error));
+  return true;
+}
+
+void future_state::abandon(char const* why) noexcept {
   // acquire: if the promise is the last owner, what its futures did comes before the deletion.
   if (owners_.load(std::memory_order_acquire) == 1 || !try_claim()) return;
   try {
-    error_ = std::make_exception_ptr(
-        broken_promise("weft::promise: dropped before it was given a value or an exception"));
+    error_ = std::make_exception_ptr(broken_promise(why));
   } catch (...) {  // no memory for the message
     error_ = std::current_exception();
   }
   publish();
 }
 
-bool future_state::wait(time_point deadline) {
+bool future_state::await(time_point deadline, char const* reason) {
+  if (is_ready()) return true;
+  try {
+    if (wait(deadline, reason)) return true;
+  } catch (...) {
+    if (try_claim()) throw;
+  }
+  if (!is_ready() && try_claim()) return false;
+  // A setter was faster, and is about to publish. A cancellation strikes at the next wait.
+  return wait(never, reason, cancellation::ignored);
+}
+
+bool future_state::wait(time_point deadline, char const* reason, cancellation mode) {
+  bool const heeds = mode == cancellation::heeded;
   if (is_ready()) {
-    check_cancelled();
+    if (heeds) check_cancelled();
     return true;
   }
   if (deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0})) {
-    check_cancelled();
+    if (heeds) check_cancelled();
     return is_ready();
   }
-  waiter self{"future"};
+  waiter self{reason, mode};
   wait_node node{self};
   {
     wait_list::section list{list_};

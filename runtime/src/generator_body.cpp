@@ -7,6 +7,7 @@
 #include "fork_guard.hpp"
 #include "scheduler.hpp"
 #include "scopes.hpp"
+#include "task_end.hpp"
 #include "worker.hpp"
 
 #include <weft/runtime/cancel_scope.hpp>
@@ -49,9 +50,9 @@ thread_local constinit stack place_of_thread{};  // stands for the stack of a th
 /// What leaves a body that dies has nobody to go to.
 void report_failure(std::exception_ptr const& error) noexcept {
   worker const* const w = current_worker();
-  if (w == nullptr) return record_pool::print_unhandled(error, "weft::generator");
-  fiber_record const* const fiber = w->current;
-  w->home.records->report_unhandled(error, fiber != nullptr && fiber->name != nullptr ? fiber->name : "");
+  if (w == nullptr) return print_unhandled(error, "weft::generator");
+  if (fiber_record const* const fiber = w->current; fiber != nullptr) return report_unhandled(*fiber, error);
+  w->home.records->report_unhandled(error, "weft::generator");
 }
 
 }  // namespace

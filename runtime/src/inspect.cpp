@@ -4,7 +4,9 @@
 #include "inspect.hpp"
 #include "aside_join.hpp"
 #include "body_stacks.hpp"
+#include "fiber_text.hpp"
 #include "scheduler.hpp"
+#include "task_end.hpp"
 
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/inspect.hpp>
@@ -12,7 +14,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <ostream>
+#include <string>
 
 namespace weft::inline v0 {
 
@@ -26,7 +30,8 @@ task_info describe(scheduler const& home, fiber_record const& fiber, std::uint32
   task_info info;
   info.id = fiber_id{fiber.id};
   info.parent = fiber_id{fiber.parent};
-  if (fiber.name != nullptr) info.name = fiber.name;
+  if (char const* const name = fiber.name(); name != nullptr) info.name = name;
+  info.spawned_at = spawn_site(fiber);
   info.stack_size = stack_pool::size_of(fiber.stack_class);
   auto const last = fiber.last_worker.get();
   if (last == fiber_record::no_worker) return info;
@@ -47,6 +52,41 @@ task_info describe(scheduler const& home, fiber_record const& fiber, std::uint32
   return info;
 }
 
+/// Who waits for whom.
+struct join_link {
+  std::uint64_t joiner;
+  std::uint64_t joined;
+  bool low_half;  ///< of `joined`, no more is known
+};
+
+/// @param joiner  which cannot end meanwhile
+/// @returns with 0 for `joined`, if it waits for none
+join_link link_from(fiber_record const& joiner) noexcept {
+  if (auto const id = joined_by(joiner); id != 0) return {joiner.id, id, false};
+  if (joiner.waits_for.load(std::memory_order_relaxed) != aside_join::reason) return {joiner.id, 0, false};
+  return {joiner.id, joiner.waits_since.get(), true};
+}
+
+/// @param tasks  sorted by id
+void add_link(std::vector<task_info>& tasks, join_link const& link) {
+  auto const find = [&tasks](std::uint64_t id) {
+    auto const at = std::lower_bound(tasks.begin(), tasks.end(), fiber_id{id},
+                                     [](task_info const& t, fiber_id i) { return t.id < i; });
+    return at != tasks.end() && at->id == fiber_id{id} ? at : tasks.end();
+  };
+  auto at = find(link.joined);
+  if (link.low_half) {
+    // Ids are given out in order: the other half is the joiner's, or one beside it.
+    constexpr std::uint64_t half = std::uint64_t{1} << 32U;
+    auto const base = link.joiner / half * half + link.joined;
+    at = find(base);
+    if (at == tasks.end()) at = find(base + half);
+    if (at == tasks.end() && base >= half) at = find(base - half);
+  }
+  // It may have ended since, or not have been seen.
+  if (at != tasks.end()) at->awaited_by.push_back(fiber_id{link.joiner});
+}
+
 }  // namespace
 
 std::vector<task_info> scheduler::all_tasks() {
@@ -54,8 +94,14 @@ std::vector<task_info> scheduler::all_tasks() {
   auto const present = milliseconds(world != nullptr ? workers[0].last_now() : clock::now());
   std::vector<task_info> tasks;
   tasks.reserve(live_fibers());
-  for_each_live([&](fiber_record const& fiber) { tasks.push_back(describe(*this, fiber, present)); });
+  std::vector<join_link> links;
+  for_each_live([&](fiber_record const& fiber) {
+    tasks.push_back(describe(*this, fiber, present));
+    if (auto const link = link_from(fiber); link.joined != 0) links.push_back(link);
+  });
   std::sort(tasks.begin(), tasks.end(), [](task_info const& a, task_info const& b) { return a.id < b.id; });
+  for (auto const& link : links) add_link(tasks, link);
+  for (auto& t : tasks) std::sort(t.awaited_by.begin(), t.awaited_by.end());
   return tasks;
 }
 
@@ -80,20 +126,99 @@ runtime_stats scheduler::stats() {
   return s;
 }
 
+namespace {
+
+/// The order in which fibers are written: each directly before those that it waits for.
+class await_tree {
+public:
+  struct place {
+    std::size_t index;
+    std::size_t depth;
+  };
+
+  /// @param tasks  sorted by id
+  explicit await_tree(std::vector<task_info> const& tasks) : tasks_(tasks), first_(tasks.size()), next_(tasks.size()) {
+    // Backwards, so that each list comes out sorted.
+    for (std::size_t i = tasks.size(); i-- > 0;) {
+      auto const above = above_of(tasks[i]);
+      auto& list = above == nobody ? roots_ : first_[above];
+      next_[i] = list;
+      list = i + 1;
+    }
+  }
+
+  [[nodiscard]] std::vector<place> places() const {
+    std::vector<place> order;
+    std::vector<bool> written(tasks_.size());
+    append(order, written, roots_);
+    // Taken at different moments, links may form a circle, which has no beginning.
+    for (std::size_t i = 0; i < tasks_.size(); ++i) {
+      if (!written[i]) append(order, written, i + 1, true);
+    }
+    return order;
+  }
+
+private:
+  static constexpr std::size_t nobody = ~std::size_t{0};
+
+  [[nodiscard]] std::size_t above_of(task_info const& t) const {
+    if (t.awaited_by.empty()) return nobody;
+    auto const at = std::lower_bound(tasks_.begin(), tasks_.end(), t.awaited_by.front(),
+                                     [](task_info const& a, fiber_id id) { return a.id < id; });
+    return at != tasks_.end() && at->id == t.awaited_by.front() ? static_cast<std::size_t>(at - tasks_.begin())
+                                                                : nobody;
+  }
+
+  /// The list that begins with `from`, and all below; `alone`: not the rest of that list.
+  void append(std::vector<place>& order, std::vector<bool>& written, std::size_t from, bool alone = false) const {
+    struct open_list {
+      std::size_t at;
+      std::size_t depth;
+    };
+    std::vector<open_list> open{{from, 0}};
+    while (!open.empty()) {
+      auto const [at, depth] = open.back();
+      open.pop_back();
+      if (at == 0 || written[at - 1]) continue;
+      written[at - 1] = true;
+      order.push_back({at - 1, depth});
+      if (!(alone && depth == 0)) open.push_back({next_[at - 1], depth});
+      open.push_back({first_[at - 1], depth + 1});
+    }
+  }
+
+  std::vector<task_info> const& tasks_;
+  // Lists of those below each, and of those below nobody: indices plus one, 0 at the end.
+  std::vector<std::size_t> first_;
+  std::vector<std::size_t> next_;
+  std::size_t roots_ = 0;
+};
+
+void write_line(std::ostream& to, task_info const& t, std::size_t depth) {
+  constexpr std::size_t deepest = 32;  // joins may be nested by thousands, and lines should be read
+  to << std::string(2 * std::min(depth, deepest), ' ') << "fiber " << t.id.value();
+  if (!t.name.empty()) to << " '" << t.name << "'";
+  to << ": " << to_string(t.state);
+  if (t.state == task_state::parked) to << " for " << t.waiting.count() << " ms, waits for: " << t.waits_for;
+  if (t.worker >= 0) to << "; worker " << t.worker;
+  if (t.parent != fiber_id{}) to << "; parent " << t.parent.value();
+  for (std::size_t i = 1; i < t.awaited_by.size(); ++i) {
+    to << (i == 1 ? "; also awaited by " : ", ") << t.awaited_by[i].value();
+  }
+  if (!t.spawned_at.empty()) to << "; spawned at " << t.spawned_at;
+  to << '\n';
+}
+
+}  // namespace
+
 void write_tasks(std::ostream& to, std::string_view runtime, std::vector<task_info> const& tasks, std::size_t most) {
   std::array<std::size_t, 4> count{};
   std::size_t written = 0;
-  for (task_info const& t : tasks) {
-    ++count[static_cast<std::size_t>(t.state)];
-    if (written == most) continue;
+  for (task_info const& t : tasks) ++count[static_cast<std::size_t>(t.state)];
+  for (auto const& [index, depth] : await_tree{tasks}.places()) {
+    if (written == most) break;
     ++written;
-    to << "fiber " << t.id.value();
-    if (!t.name.empty()) to << " '" << t.name << "'";
-    to << ": " << to_string(t.state);
-    if (t.state == task_state::parked) to << " for " << t.waiting.count() << " ms, waits for: " << t.waits_for;
-    if (t.worker >= 0) to << "; worker " << t.worker;
-    if (t.parent != fiber_id{}) to << "; parent " << t.parent.value();
-    to << '\n';
+    write_line(to, tasks[index], depth);
   }
   if (written != tasks.size()) to << "... and " << tasks.size() - written << " more\n";
   auto const n = [&count](task_state s) { return count[static_cast<std::size_t>(s)]; };

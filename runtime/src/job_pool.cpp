@@ -234,7 +234,10 @@ void job_pool::serve(std::list<member>::iterator me) noexcept {
     if (called != nullptr) called->wake();
     if (admitted != nullptr) admitted->wake();
     this_job = job;
-    job->run();
+    {
+      context_scope const of_caller{std::move(job->context)};
+      job->run();
+    }
     expect_not_forked();
     this_job = nullptr;
     lock.lock();

@@ -1,6 +1,7 @@
 #include "monitor.hpp"
 
 #include "body_stacks.hpp"
+#include "fiber_text.hpp"
 #include "scheduler.hpp"
 #include "signal_mask.hpp"
 #include "worker.hpp"
@@ -11,10 +12,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <cxxabi.h>
-#include <dlfcn.h>
-#include <memory>
 #include <string>
 
 namespace weft::inline v0::detail {
@@ -41,26 +38,6 @@ std::chrono::nanoseconds release_interval(stack_release const& policy) noexcept 
 
 /// Rounds without any worker awake before the monitor goes to sleep: not at every short rest of a busy program.
 constexpr unsigned rounds_before_rest = 8;
-
-std::string hex(std::uintptr_t number) {
-  std::array<char, 20> text{};
-  std::snprintf(text.data(), text.size(), "0x%zx", static_cast<std::size_t>(number));
-  return text.data();
-}
-
-/// "function +0x12", as far as the program's dynamic symbols tell; else "module +0x1234", as addr2line takes it.
-std::string describe(void* address) {
-  Dl_info found{};
-  if (::dladdr(address, &found) == 0) return hex(reinterpret_cast<std::uintptr_t>(address));
-  auto const beyond = [address](void const* base) {
-    return " +" + hex(reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(base));
-  };
-  if (found.dli_sname == nullptr) return std::string(found.dli_fname) + beyond(found.dli_fbase);
-  int status = 0;
-  std::unique_ptr<char, void (*)(void*)> const plain{abi::__cxa_demangle(found.dli_sname, nullptr, nullptr, &status),
-                                                     &std::free};
-  return (plain != nullptr ? plain.get() : found.dli_sname) + beyond(found.dli_saddr);
-}
 
 void print(slow_callback const& slow) {
   std::string text = "weft: fiber " + std::to_string(slow.fiber.value());
@@ -206,7 +183,8 @@ void monitor::report(worker const& w, std::chrono::nanoseconds busy) noexcept {
       if (sample.fiber == 0) return;  // it has just ended
       slow.fiber = fiber_id{sample.fiber};
       slow.name = sample.name.data();
-      for (int i = 0; i < sample.depth; ++i) slow.stack.push_back(describe(sample.frames[static_cast<std::size_t>(i)]));
+      for (int i = 0; i < sample.depth; ++i)
+        slow.stack.push_back(describe_code(sample.frames[static_cast<std::size_t>(i)]));
     }
     (home_.options.on_slow_callback ? home_.options.on_slow_callback : &print)(slow);
   } catch (...) {

@@ -24,7 +24,7 @@ namespace detail {
 void refuse_suspension(fiber_record const& fiber) noexcept {
   char const* const reason = fiber.waits_for.load(std::memory_order_relaxed);  // ours
   std::string message = "fiber " + std::to_string(fiber.id);
-  if (fiber.name != nullptr) message += " '" + std::string(fiber.name) + "'";
+  if (char const* const name = fiber.name(); name != nullptr) message += " '" + std::string(name) + "'";
   message += reason != nullptr ? " waits for '" + std::string(reason) + "'" : std::string(" yields");
   message += " inside a no_suspend_scope";
   fatal(message.c_str());

@@ -127,7 +127,10 @@ job_outcome run_in_place(offload_job& job, std::stop_source& stop) {
     this_fiber::yield();
     check_cancelled();
   }
-  job.run();
+  {
+    context_scope const of_its_own{context_ref::current()};
+    job.run();
+  }
   if (!this_fiber::cancel_requested()) return job_outcome::ended;
   stop.request_stop();
   return job_outcome::cancelled;
@@ -137,7 +140,8 @@ job_outcome run_in_place(offload_job& job, std::stop_source& stop) {
 
 std::string_view caller_name() noexcept {
   fiber_record const* const self = current_fiber();
-  return self != nullptr && self->name != nullptr ? self->name : "";
+  char const* const name = self != nullptr ? self->name() : nullptr;
+  return name != nullptr ? name : "";
 }
 
 job_outcome pass_job(job_route route, offload_job& job, std::stop_source& stop, bool may_leave) {
@@ -150,6 +154,7 @@ job_outcome pass_job(job_route route, offload_job& job, std::stop_source& stop, 
     offload_job* const outer = w == nullptr ? job_of_this_thread() : nullptr;
     for (offload_job const* at = outer; at != nullptr; at = at->within) {
       if (pool != nullptr ? at->pool != pool : !at->pool->of_runtime()) continue;
+      context_scope const of_its_own{context_ref::current()};
       job.run();
       return job_outcome::ended;
     }
@@ -163,9 +168,10 @@ job_outcome pass_job(job_route route, offload_job& job, std::stop_source& stop, 
     }
     job.home = &w->home;
     job.caller = self->id;
-    if (!may_leave && self->name != nullptr) job.caller_name = self->name;
+    if (char const* const name = self->name(); !may_leave && name != nullptr) job.caller_name = name;
   }
   job.pool = pool;
+  job.context = context_ref::current();
   return pass(*pool, job, stop, may_leave);
 }
 

@@ -35,7 +35,7 @@ std::size_t signal_stack_bytes() noexcept {
 WEFT_UNINSTRUMENTED void say_which(signal_text& text, fiber_record const* fiber) noexcept {
   if (fiber == nullptr) return;
   text << "fiber " << fiber->id;
-  if (fiber->name != nullptr) text << " '" << fiber->name << "'";
+  if (char const* const name = fiber->name(); name != nullptr) text << " '" << name << "'";
 }
 
 WEFT_UNINSTRUMENTED void report(fiber_record const& fiber) noexcept {

@@ -120,24 +120,30 @@ void record_pool::orphan(record_pool* pool, std::int64_t out) noexcept {
   if (last) delete pool;
 }
 
-void record_pool::report_unhandled(std::exception_ptr error, std::string_view task) noexcept {
-  if (!on_unhandled_) return print_unhandled(error, task);
+void record_pool::report_unhandled(std::exception_ptr error, std::string_view task,
+                                   std::string_view callable) noexcept {
   try {
-    on_unhandled_(error, task);
+    if (on_unhandled_) return on_unhandled_(error, task);
+    print_unhandled(error, task, callable);
   } catch (...) {  // NOLINT: documented: what the handler throws is ignored
   }
 }
 
-void record_pool::print_unhandled(std::exception_ptr const& error, std::string_view task) noexcept {
-  char const* const quote = task.empty() ? "" : "'";
+void print_unhandled(std::exception_ptr const& error, std::string_view task, std::string_view callable) noexcept {
+  auto const print = [&](char const* what) {
+    auto const size = [](std::string_view text) { return static_cast<int>(text.size()); };
+    char const* const quote = task.empty() ? "" : "'";
+    bool const has_type = !callable.empty();
+    // One call: nothing comes between the parts.
+    std::fprintf(stderr, "weft: nobody collected the exception of task %s%.*s%s%s%.*s%s: %s\n", quote, size(task),
+                 task.data(), quote, has_type ? " (" : "", size(callable), callable.data(), has_type ? ")" : "", what);
+  };
   try {
     std::rethrow_exception(error);
   } catch (std::exception const& e) {
-    std::fprintf(stderr, "weft: nobody collected the exception of task %s%.*s%s: %s\n", quote,
-                 static_cast<int>(task.size()), task.data(), quote, e.what());
+    print(e.what());
   } catch (...) {
-    std::fprintf(stderr, "weft: nobody collected the exception of task %s%.*s%s: not a std::exception\n", quote,
-                 static_cast<int>(task.size()), task.data(), quote);
+    print("not a std::exception");
   }
 }
 

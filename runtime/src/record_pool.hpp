@@ -28,6 +28,9 @@ namespace weft::inline v0::detail {
 /// Where an exception goes that nobody collected. Must outlive the runtime, as records do.
 using unhandled_handler = std::function<void(std::exception_ptr, std::string_view)>;
 
+/// The report that goes to stderr where there is no handler.
+void print_unhandled(std::exception_ptr const& error, std::string_view task, std::string_view callable = {}) noexcept;
+
 class record_pool {
   struct chunk {
     record_pool* pool;
@@ -103,9 +106,8 @@ public:
   [[nodiscard]] static std::size_t bytes_of(void const* record) noexcept { return chunk_of(record)->record_bytes; }
 
   /// Passes on what nobody collected. Never throws.
-  void report_unhandled(std::exception_ptr error, std::string_view task) noexcept;
-  /// What becomes of it where there is no handler: a line on stderr.
-  static void print_unhandled(std::exception_ptr const& error, std::string_view task) noexcept;
+  /// @param callable  of the task, for the report on stderr; may be empty
+  void report_unhandled(std::exception_ptr error, std::string_view task, std::string_view callable = {}) noexcept;
 
 private:
   ~record_pool();

@@ -214,7 +214,7 @@ void scheduler::report_stuck(bool hopeless) noexcept {
       char const* const reason = fiber.waits_for.load(std::memory_order_relaxed);
       fiber_record const* const joined = fiber.joins.load(std::memory_order_relaxed);
       waiting.push_back({.fiber = fiber.id,
-                         .name = fiber.name,
+                         .name = fiber.name(),
                          .waits_for = reason != nullptr ? reason : "nothing",
                          .joins = joined != nullptr ? joined->id : 0});
     });

@@ -2,74 +2,100 @@
 
 #include "worker.hpp"
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <mutex>
 #include <semaphore.h>
 
 namespace weft::inline v0::detail {
 
+/// One weft::run() that sleeps. In static storage for good: a handler may still run, on any thread, when the scope that
+/// it tells is gone.
+struct sigint_sleeper {
+  /// Posted for each piece of news; one too many is one look too many. (And not a futex of our own, because
+  /// ThreadSanitizer runs a signal's handler when the thread is in a call that it knows to sleep.)
+  sem_t news{};
+  std::atomic<bool> active{false};  // written under sharing.lock; read by the handler
+  bool made = false;                // under sharing.lock
+};
+
 namespace {
 
-// A disposition belongs to the process, and so does all this. What a handler may touch stays valid for good: it may
-// still run, on any thread, when the scope that installed it is gone.
-std::atomic<bool> taken{false};  // by the one scope that is active
-std::atomic<bool> arrived{false};
+// A disposition belongs to the process, and so does all this.
+struct sigint_sharing {
+  std::mutex lock;  // guards `users`, and the disposition as far as it is ours
+  std::size_t users = 0;
+  std::atomic<bool> arrived{false};
+  std::array<sigint_sleeper, 64> sleepers{};
+} sharing;  // NOLINT: a signal's handler has no other way to it
 static_assert(std::atomic<bool>::is_always_lock_free);
-
-/// Posted for each piece of news. (And not a futex of our own, because ThreadSanitizer runs a signal's handler when the
-/// thread is in a call that it knows to sleep.)
-sem_t& news() noexcept {
-  static sem_t semaphore;
-  static int const made = ::sem_init(&semaphore, 0, 0);
-  (void)made;
-  return semaphore;
-}
-sem_t* news_for_handler = nullptr;  // written before the handler is installed
 
 void on_sigint(int) {
   int const saved = errno;
-  arrived.store(true, std::memory_order_release);  // pairs with interrupted()
-  ::sem_post(news_for_handler);
+  sharing.arrived.store(true, std::memory_order_release);  // pairs with interrupted()
+  for (auto& sleeper : sharing.sleepers) {
+    // acquire: pairs with the scope that made the semaphore.
+    if (sleeper.active.load(std::memory_order_acquire)) ::sem_post(&sleeper.news);
+  }
   errno = saved;
+}
+
+/// Under the lock.  @returns whether the first signal that comes is ours
+bool take_over_sigint() noexcept {
+  struct sigaction before{};
+  ::sigaction(SIGINT, nullptr, &before);
+  // The handler is there as long as no signal has come. One who begins later is not to be cancelled by a signal from
+  // before; and to put the handler in again would take the meaning of the second signal from the others.
+  if (sharing.users > 0) return before.sa_handler == &on_sigint;
+  if (before.sa_handler != SIG_DFL) return false;
+  sharing.arrived.store(false, std::memory_order_relaxed);
+  struct sigaction action{};
+  action.sa_handler = &on_sigint;
+  // RESETHAND: the second one ends the process exactly as it would without us.
+  action.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);
+  ::sigemptyset(&action.sa_mask);
+  return ::sigaction(SIGINT, &action, nullptr) == 0;
 }
 
 }  // namespace
 
 sigint_scope::sigint_scope(bool wanted) noexcept {
   if (!wanted || current_worker() != nullptr) return;
-  if (taken.exchange(true, std::memory_order_acq_rel)) return;  // pairs with the scope's end: one at a time
-  struct sigaction before{};
-  ::sigaction(SIGINT, nullptr, &before);
-  if (before.sa_handler != SIG_DFL) {
-    taken.store(false, std::memory_order_release);
-    return;
+  std::lock_guard const lock{sharing.lock};
+  sigint_sleeper* free = nullptr;
+  for (auto& sleeper : sharing.sleepers) {
+    if (free == nullptr && !sleeper.active.load(std::memory_order_relaxed)) free = &sleeper;
   }
-  news_for_handler = &news();
-  while (::sem_trywait(&news()) == 0) {  // left from the one before
+  if (free == nullptr) return;
+  if (!free->made) free->made = ::sem_init(&free->news, 0, 0) == 0;
+  while (::sem_trywait(&free->news) == 0) {  // left from the one before
   }
-  arrived.store(false, std::memory_order_relaxed);
-  struct sigaction action{};
-  action.sa_handler = &on_sigint;
-  // RESETHAND: the second one ends the process exactly as it would without us.
-  action.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);
-  ::sigemptyset(&action.sa_mask);
-  active_ = ::sigaction(SIGINT, &action, nullptr) == 0;
-  if (!active_) taken.store(false, std::memory_order_release);
+  // release: pairs with the handler. Before the handler is there, so that none comes that does not know us.
+  free->active.store(true, std::memory_order_release);
+  if (free->made && take_over_sigint()) {
+    ++sharing.users;
+    sleeper_ = free;
+  } else {
+    free->active.store(false, std::memory_order_relaxed);
+  }
 }
 
 sigint_scope::~sigint_scope() {
-  if (!active_) return;
+  if (sleeper_ == nullptr) return;
+  std::lock_guard const lock{sharing.lock};
+  sleeper_->active.store(false, std::memory_order_relaxed);
+  if (--sharing.users > 0) return;
   struct sigaction now{};
   ::sigaction(SIGINT, nullptr, &now);
   if (now.sa_handler == &on_sigint) ::signal(SIGINT, SIG_DFL);  // else it came, or the program has put in its own
-  taken.store(false, std::memory_order_release);
 }
 
-void sigint_scope::wake() noexcept { ::sem_post(&news()); }
+void sigint_scope::wake(sigint_sleeper& sleeper) noexcept { ::sem_post(&sleeper.news); }
 
-void sigint_scope::sleep() noexcept { ::sem_wait(&news()); }
+void sigint_scope::sleep() noexcept { ::sem_wait(&sleeper_->news); }
 
-bool sigint_scope::interrupted() noexcept { return arrived.load(std::memory_order_acquire); }
+bool sigint_scope::interrupted() noexcept { return sharing.arrived.load(std::memory_order_acquire); }
 
 }  // namespace weft::inline v0::detail

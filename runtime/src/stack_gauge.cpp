@@ -1,5 +1,6 @@
 #include "stack_gauge.hpp"
 
+#include "fiber_text.hpp"
 #include "page_size.hpp"
 #include "stack_pool.hpp"
 
@@ -7,7 +8,6 @@
 #include <array>
 #include <cstdint>
 #include <new>
-#include <string_view>
 #include <sys/mman.h>
 
 namespace weft::inline v0::detail {
@@ -15,17 +15,6 @@ namespace weft::inline v0::detail {
 namespace {
 
 std::byte* page_of(std::byte* at) noexcept { return at - reinterpret_cast<std::uintptr_t>(at) % page_size(); }
-
-/// "... [with F = type]", as gcc has it, or "... [F = type]".
-std::string type_in(std::string_view function) {
-  constexpr std::string_view before = "F = ";
-  auto const begin = function.rfind('[');
-  auto const type = function.find(before, function.find("name_of_callable"));
-  if (begin == std::string_view::npos || type == std::string_view::npos) return std::string(function);
-  function.remove_prefix(type + before.size());
-  if (function.ends_with(']')) function.remove_suffix(1);
-  return std::string(function);
-}
 
 }  // namespace
 
@@ -62,8 +51,9 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] std::size_t depth_of(stack const& s) noexc
 void stack_gauge::add(fiber_record const& fiber, std::size_t depth) noexcept {
   try {
     std::lock_guard const lock{mutex_};
-    auto& site = fiber.name != nullptr ? named_[fiber.name] : others_[fiber.type];
-    if (site.fibers == 0) site.site = fiber.name != nullptr ? fiber.name : type_in(fiber.type->callable);
+    char const* const name = fiber.name();
+    auto& site = name != nullptr ? named_[name] : others_[fiber.type];
+    if (site.fibers == 0) site.site = name != nullptr ? name : type_of_callable(*fiber.type);
     ++site.fibers;
     site.deepest_bytes = std::max(site.deepest_bytes, depth);
     site.stack_size = std::max(site.stack_size, stack_pool::size_of(fiber.stack_class));

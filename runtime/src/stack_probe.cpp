@@ -40,8 +40,8 @@ void answer(int, siginfo_t*, void*) {
     fiber_record const* const fiber = current_fiber();
     sample.fiber = fiber != nullptr ? fiber->id : 0;
     sample.name[0] = '\0';
-    if (fiber != nullptr && fiber->name != nullptr) {
-      std::strncpy(sample.name.data(), fiber->name, sample.name.size() - 1);
+    if (char const* const name = fiber != nullptr ? fiber->name() : nullptr; name != nullptr) {
+      std::strncpy(sample.name.data(), name, sample.name.size() - 1);
     }
     sample.depth = ::backtrace(sample.frames.data(), static_cast<int>(sample.frames.size()));
     question.now.store(state::answered, std::memory_order_release);  // publishes the sample to ask()

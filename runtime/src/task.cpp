@@ -1,5 +1,6 @@
 #include "aside_join.hpp"
 #include "fatal.hpp"
+#include "fiber_text.hpp"
 #include "fork_guard.hpp"
 #include "no_suspend.hpp"
 #include "record_pool.hpp"
@@ -11,12 +12,25 @@
 #include <weft/runtime/detail/task_record.hpp>
 #include <weft/runtime/error.hpp>
 
-#include <algorithm>
-#include <cstring>
 #include <mutex>
+#include <string>
 #include <system_error>
 
 namespace weft::inline v0::detail {
+
+void report_unhandled(fiber_record const& fiber, std::exception_ptr const& error) noexcept {
+  auto* const pool = record_pool::of(&fiber);
+  char const* const given = fiber.name();
+  std::string_view const name = given != nullptr ? given : "";
+  try {
+    auto const site = spawn_site(fiber);
+    auto const place = site.empty() ? std::string{} : "spawned at " + site;
+    auto const task = std::string(name).append(name.empty() || site.empty() ? "" : ", ").append(place);
+    pool->report_unhandled(error, task, type_of_callable(*fiber.type));
+  } catch (std::bad_alloc const&) {
+    pool->report_unhandled(error, name);
+  }
+}
 
 namespace {
 
@@ -43,14 +57,14 @@ namespace {
 
 [[gnu::noinline, gnu::cold]] void report_uncollected(fiber_record& record) noexcept {
   if (is_own_cancellation(record, record.error)) return;
-  record_pool::of(&record)->report_unhandled(record.error, record.name != nullptr ? record.name : "");
+  report_unhandled(record, record.error);
 }
 
 /// The second of handle and fiber is done with the record.
 [[gnu::always_inline]] inline void free_record(fiber_record& record) noexcept {
   if (record.error && !record.collected) [[unlikely]]
     report_uncollected(record);
-  if (record.name != nullptr) delete[] record.name;
+  if (auto* const extras = record.extras.load(std::memory_order_relaxed); extras != nullptr) extras_deleter{}(extras);
   auto const size_class = record.size_class;
   if (record.type->destroy != nullptr) {
     record.type->destroy(record);
@@ -62,8 +76,10 @@ namespace {
 
 void call_end_callbacks(end_callback* list, record_pool* pool) noexcept {
   while (list != nullptr) {
+    end_callback& callback = *std::exchange(list, list->next_callback);
+    context_scope const of_who_registered{std::move(callback.context)};
     try {
-      std::exchange(list, list->next_callback)->call();
+      callback.call();
     } catch (...) {
       pool->report_unhandled(std::current_exception(), "on_done callback");
     }
@@ -115,6 +131,16 @@ public:
     return circle;
   }
 
+  /// The id of the fiber for which `self` is parked; 0: none. On any thread, while `self` cannot end.
+  [[nodiscard]] static std::uint64_t joined_by(fiber_record const& self) noexcept {
+    if (self.joins.load(std::memory_order_relaxed) == nullptr) return 0;  // a hint, to save the rest
+    walkers_.fetch_add(1, std::memory_order_seq_cst);                     // as in enter()
+    auto const* const target = self.joins.load(std::memory_order_seq_cst);
+    auto const id = target != nullptr ? target->id : 0;
+    walkers_.fetch_sub(1, std::memory_order_release);
+    return id;
+  }
+
   static void leave(fiber_record& self) noexcept {
     self.joins.store(nullptr, std::memory_order_seq_cst);
     // A walk takes nanoseconds, unless the walker has lost its CPU.
@@ -127,6 +153,8 @@ private:
 };
 
 }  // namespace
+
+std::uint64_t joined_by(fiber_record const& fiber) noexcept { return join_chain::joined_by(fiber); }
 
 void end_unstarted(fiber_record& record) noexcept {
   auto const& never_run = record.home->never_run;
@@ -207,6 +235,16 @@ void prepare(fiber_record& record, scheduler& home) noexcept {
   record_pool::set_live(record);
 }
 
+[[gnu::noinline, gnu::cold]] void inherit(fiber_record& record, scheduler const& home, void const* site) {
+  try {
+    record.extras.store(extras_for_spawn(home, nullptr, site).release(),
+                        std::memory_order_relaxed);  // still ours alone
+  } catch (...) {
+    discard_record(&record, record.size_class);
+    throw;
+  }
+}
+
 /// @returns the new fiber's id
 std::uint64_t count_spawn(worker& w) noexcept {
   under_identity const scheduler_code{w.identity};
@@ -217,6 +255,13 @@ std::uint64_t count_spawn(worker& w) noexcept {
 }
 
 }  // namespace
+
+void submit_heir(fiber_record& record, worker* w) {
+  // In debug mode every fiber has extras, so this one look is enough for both.
+  if (w->current->extras.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    inherit(record, w->home, __builtin_return_address(0));
+  submit(record, w);
+}
 
 void submit(fiber_record& record, worker* w) noexcept {
   record.stack_class = w->home.default_stack_class;
@@ -253,15 +298,9 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options,
 }
 
 void add_end_callback_node(fiber_record& record, std::unique_ptr<end_callback> callback) {
+  callback->context = context_ref::current();
   end_callback* const node = callback.release();
   if (!task_end::enlist(record.end, *node)) call_end_callbacks(node, record_pool::of(&record));
-}
-
-std::unique_ptr<char[]> copy_name(std::string_view name) {
-  if (name.empty()) return nullptr;
-  auto copy = std::make_unique<char[]>(name.size() + 1);
-  std::copy(name.begin(), name.end(), copy.get());
-  return copy;
 }
 
 void cancel(fiber_record& fiber, cancel_reason reason) noexcept {
@@ -376,6 +415,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
   }
   if (self != nullptr && deadline == never && may_step_aside(*self, mode)) {
     aside_join aside{*self, fiber, mode};
+    self->waits_since = static_cast<std::uint32_t>(fiber.id);
     self->waits_for.store(aside_join::reason, std::memory_order_relaxed);  // for snapshots
     bool const stepped = worker::step_aside(on, *self, fiber, aside);
     if (!stepped && self->joiner_aside) open_aside_join(*self);  // which shows the link above us to join_chain
@@ -408,7 +448,6 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
 /// @returns false if the fiber cannot be waited for, and must be let go
 [[gnu::noinline]] bool join_shielded(fiber_record& fiber) noexcept {
   if (fork_watch::in_child()) return false;  // it will never end here
-  std::string_view const name = fiber.name != nullptr ? fiber.name : "";
   try {
     if (current_fiber() == &fiber) {
       throw error("a task's handle died on the task's own fiber: it has been detached");
@@ -417,7 +456,7 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
   } catch (...) {
     // That, or a circle of joins: whoever closes it lets its task go, and all of them can end. (Or there was no memory
     // to say so.)
-    record_pool::of(&fiber)->report_unhandled(std::current_exception(), name);
+    report_unhandled(fiber, std::current_exception());
     return false;
   }
 }

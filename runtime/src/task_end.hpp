@@ -41,6 +41,17 @@ inline void end_task(fiber_record& record, scheduler& home) noexcept {
   end_task_slowly(record);
 }
 
+/// On the fiber, as the last of what may wait: lets go of the values of its `context_var`s.
+/// @param of  its stack
+void leave_context(stack& of) noexcept;
+
+/// Passes an exception of `fiber`, which has not been freed, on to `on_unhandled_exception`.
+void report_unhandled(fiber_record const& fiber, std::exception_ptr const& error) noexcept;
+
+/// The id of the fiber for whose end `fiber` is parked; 0: none. On any thread, while `fiber` cannot end. Not of a
+/// joiner that has stepped aside: see fiber_record::waits_since.
+[[nodiscard]] std::uint64_t joined_by(fiber_record const& fiber) noexcept;
+
 /// On `fiber`, which is about to wait, and whose joiner has stepped aside for it: makes that an ordinary wait for its
 /// end, so that the joiner can be woken by other causes too.
 void open_aside_join(fiber_record& fiber) noexcept;

@@ -215,7 +215,7 @@ bool group_core::end_body(std::exception_ptr const& error) {
     wait_until_empty(cancellation::ignored);
     bool const another = !how && !failed_first && error != first_failed_->error;
     if (another && current_fiber() != nullptr) {
-      record_pool::of(current_fiber())->report_unhandled(error, this_fiber::name());
+      report_unhandled(*current_fiber(), error);
     }
   }
   if (!failed_first) rethrow_first();

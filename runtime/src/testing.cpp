@@ -115,7 +115,8 @@ void expect_no_leaks() {
     if (&fiber == self) return;
     char const* const reason = fiber.waits_for.load(std::memory_order_relaxed);
     fibers += live++ == 0 ? ": " : ", ";
-    fibers += fiber.name != nullptr ? std::string("'") + fiber.name + "'" : std::string("one without a name");
+    char const* const name = fiber.name();
+    fibers += name != nullptr ? std::string("'") + name + "'" : std::string("one without a name");
     fibers += reason != nullptr ? std::string(" waiting for '") + reason + "'" : std::string(" ready");
   });
   auto const ended = home.records_out() - static_cast<std::int64_t>(home.live_fibers());

@@ -39,7 +39,8 @@ fiber_id get_id() noexcept {
 
 std::string_view name() noexcept {
   detail::fiber_record const* const self = detail::current_fiber();
-  return self != nullptr && self->name != nullptr ? self->name : std::string_view{};
+  char const* const given = self != nullptr ? self->name() : nullptr;
+  return given != nullptr ? given : std::string_view{};
 }
 
 int worker() noexcept {

@@ -265,6 +265,8 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   start_task(fiber);
   if (own->locals != nullptr) [[unlikely]]
     destroy_locals(*own);
+  if (fiber.extras.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    leave_context(*own);
   w = current_worker();
   if constexpr (Measured) {
     auto const depth = depth_of(*own);

@@ -659,6 +659,58 @@ std::vector<entry_point> const from_a_fiber{
        weft::offload_pool pool{{.name = long_name}};
        leave_a_call(s, [&pool](auto const&... a) { pool.run(a...); });
      }},
+    {"context_var, what inherits it, and its way to a pool", start_errors | spawn_errors,
+     [](stage& s) {
+       s.inject([] {
+         weft::context_var<std::string> v{"default"};
+         weft::spawn([&] {
+           v.reset(v.set(std::string(100, 'a')));
+           auto const restore = v.set_scoped(std::string(100, 'b'));
+           verify(weft::spawn([&] { return v.get().size(); }).get() == 100);
+           verify(weft::spawn({.name = long_name}, [&, l = large{}] { return v.get().size() + l.bytes.size(); }).get() >
+                  100);
+           verify(weft::offload([&] { return v.get().size(); }) == 100);
+         }).get();
+         verify(!v.has_value());
+       });
+     }},
+    {"await_callback", bad_alloc,
+     [](stage& s) {
+       s.inject([] {
+         verify(weft::await_callback<int>([](auto resolve) { resolve(1); }) == 1);
+         verify(weft::await_callback<std::string>([](auto resolve) {
+                  resolve("a text of some length, and more");
+                }).size() > 20);
+         try {
+           (void)weft::await_callback<int>([](auto) {});
+           verify(false);
+         } catch (weft::broken_promise const&) {  // NOLINT: as it should
+         }
+       });
+     }},
+    {"retry", bad_alloc,
+     [](stage& s) {
+       s.inject([] {
+         int calls = 0;
+         weft::retry_policy how{.backoff = 1ns};
+         how.retry_if = weft::retry_on<int>();
+         verify(weft::retry(how, [&] {
+                  if (++calls < 3) throw calls;
+                  return calls;
+                }) == 3);
+       });
+     }},
+    {"exit_stack and defer", bad_alloc,
+     [](stage& s) {
+       int calls = 0;
+       s.inject([&] {
+         weft::defer const d{[&] { ++calls; }};
+         weft::exit_stack stack;
+         stack.push([&calls, l = large{}] { calls += 1 + l.bytes[4]; });
+         stack.close();
+       });
+       verify(calls == 2);
+     }},
     {"all_tasks", bad_alloc,
      [](stage& s) {
        weft::event e;

@@ -3,12 +3,15 @@
 /// Everything.
 
 #include <weft/runtime/as_completed.hpp>
+#include <weft/runtime/await_callback.hpp>
 #include <weft/runtime/blocking.hpp>
 #include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/collect.hpp>
 #include <weft/runtime/config.hpp>
+#include <weft/runtime/context_var.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/exception_group.hpp>
+#include <weft/runtime/exit_stack.hpp>
 #include <weft/runtime/fiber.hpp>
 #include <weft/runtime/fiber_local.hpp>
 #include <weft/runtime/future.hpp>
@@ -22,6 +25,7 @@
 #include <weft/runtime/outcome.hpp>
 #include <weft/runtime/pin.hpp>
 #include <weft/runtime/race.hpp>
+#include <weft/runtime/retry.hpp>
 #include <weft/runtime/runtime.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/task.hpp>

@@ -39,6 +39,11 @@ struct task_info {
                                         ///< for a joiner whose worker runs the joined task in its place
   int worker = -1;                      ///< the one that it runs on, or ran on last; -1: none yet
   std::size_t stack_size = 0;           ///< bytes reserved, once it has started
+  /// The fibers that wait for its end, sorted. Who waits for a whole group waits for each that has not ended.
+  std::vector<fiber_id> awaited_by{};
+  /// Where it was spawned, in debug mode: "file.cpp:12", or where the call returned to, as "function +0x12" or, where
+  /// the program's dynamic symbols do not tell, "module +0x1234", as addr2line takes it. Empty otherwise.
+  std::string spawned_at{};
 };
 
 /// Counts since the runtime was started, and what is there now. Each is exact, but not all of the same moment.
@@ -72,7 +77,8 @@ struct stack_usage {
 /// @throws std::bad_alloc
 [[nodiscard]] std::vector<task_info> all_tasks();
 
-/// Writes a line for each fiber of the caller's runtime, sorted by id, and a line that sums up.
+/// Writes a line for each fiber of the caller's runtime, and a line that sums up. Fibers stand indented below the one
+/// that waits for their end (the first of them, if several do), sorted by id.
 /// @throws no_runtime  outside of a fiber; use `runtime::dump` there
 void dump(std::ostream& to);
 

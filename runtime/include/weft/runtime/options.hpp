@@ -71,8 +71,9 @@ struct runtime_options {
   /// seconds without a call; at the limit callers wait.
   std::size_t blocking_threads_max = 512;
   /// Receives each exception that a task ended with and nobody collected, and the task's name; and that of an offloaded
-  /// call that its caller has left, with the call's name. Called on any thread;
-  /// what it throws is ignored. Default: a line on stderr.
+  /// call that its caller has left, with the call's name. In debug mode the name is followed by the place where the
+  /// task was spawned. Called on any thread; what it throws is ignored. Default: a line on stderr, which also tells the
+  /// type of the task's callable.
   std::function<void(std::exception_ptr, std::string_view task)> on_unhandled_exception{};
   /// A worker that has been with one fiber for longer is reported, once. A monitor thread looks for it while any worker
   /// is awake, and asks the worker's thread by SIGURG where it is, unless the program handles that signal itself. Zero
@@ -102,13 +103,18 @@ struct runtime_options {
   /// one worker for each. Threads that weft makes for other purposes are not pinned. Empty: none is.
   std::vector<int> affinity{};
   /// weft::run() turns the first SIGINT into a cancellation of what it runs, with reason user, if the signal's
-  /// disposition is the default; a second one ends the process. Runtimes by themselves leave signals alone.
+  /// disposition is the default; a second one ends the process. Where several threads are in weft::run(), the first
+  /// signal cancels what each of them runs, and the disposition comes back with the end of the last. One that begins
+  /// after the signal, while others still end, is not told of it and leaves the next to the default; so does one that
+  /// finds 64 others. Guests do not, and runtimes by themselves leave signals alone.
   bool handle_sigint = true;
   /// Receives the report of the fibers that remain, and of the offloaded calls that run, when shutdown() has reached
   /// its limit, and every five seconds while shutdown() without limit or the destructor waits for them. A line for each
   /// of the first hundred. On the thread, or fiber, that shuts down; what it throws is ignored. Default: stderr.
   std::function<void(std::string_view report)> on_shutdown_report{};
-  /// Checks that cost time, for development: see `no_suspend_scope`.
+  /// What costs time, for development: the checks of `no_suspend_scope`; and each fiber's record says where it was
+  /// spawned, for dumps and reports: by `spawn_options::where`, or else by the address to which the spawn returned, in
+  /// the function that spawned (or in the one into which the compiler has put that).
   bool debug = false;
 };
 
@@ -116,6 +122,18 @@ struct runtime_options {
 enum class start : unsigned char {
   queued,  ///< after the fibers that are ready now
   eager,   ///< at once, on the caller's worker; the caller is next in line when the new fiber first waits
+};
+
+/// A place in the program's text.
+struct source_place {
+  char const* file = nullptr;  ///< a literal; null: not known
+  unsigned line = 0;
+
+  /// Where it is called; as a default argument or member initialiser, where that is used.
+  [[nodiscard]] static constexpr source_place here(char const* file = __builtin_FILE(),
+                                                   unsigned line = __builtin_LINE()) noexcept {
+    return {file, line};
+  }
 };
 
 /// Choices for one fiber.
@@ -127,6 +145,8 @@ struct spawn_options {
   weft::start start = weft::start::queued;
   /// No handle is kept: the returned task is empty, and a failure goes to `on_unhandled_exception`.
   bool detached = false;
+  /// Where the fiber was spawned, as dumps and reports tell it in debug mode: by itself, where the options were made.
+  source_place where = source_place::here();
 };
 
 }  // namespace weft::inline v0

@@ -83,13 +83,14 @@ public:
   /// weft::spawn() into this runtime, from anywhere.
   template <class F, class... Args>
     requires spawnable<F, Args...>
-  task<detail::spawn_result<F, Args...>> spawn(F&& f, Args&&... args) {
+  [[gnu::always_inline]] task<detail::spawn_result<F, Args...>> spawn(F&& f, Args&&... args) {
     detail::admission const entry = admit();
     return detail::spawn_in(entry.home(), nullptr, std::forward<F>(f), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
     requires spawnable<F, Args...>
-  task<detail::spawn_result<F, Args...>> spawn(spawn_options const& options, F&& f, Args&&... args) {
+  [[gnu::always_inline]] task<detail::spawn_result<F, Args...>> spawn(spawn_options const& options, F&& f,
+                                                                      Args&&... args) {
     detail::admission const entry = admit();
     return detail::spawn_in(entry.home(), &options, std::forward<F>(f), std::forward<Args>(args)...);
   }
@@ -102,6 +103,7 @@ public:
   void post(F&& f, Args&&... args) {
     spawn_options options;
     options.detached = true;
+    options.where = {};  // not here
     (void)spawn(options, std::forward<F>(f), std::forward<Args>(args)...);
   }
 
@@ -154,13 +156,15 @@ void check_run_outside();
 }  // namespace detail
 
 /// Makes a runtime, runs `f()` in it as a fiber, cancels and joins what `f` left behind, and returns or throws what `f`
-/// did. The calling thread sleeps meanwhile. The first SIGINT cancels `f` (see `runtime_options::handle_sigint`).
+/// did. The calling thread sleeps meanwhile. The first SIGINT cancels `f` (see `runtime_options::handle_sigint`), which
+/// then mostly ends with `cancelled`. Several threads may run at once; a signal is for all of them.
 /// @throws error  inside a fiber: call `f` itself there, or spawn it; otherwise as runtime's constructor and run()
 template <class F>
   requires spawnable<F>
 detail::spawn_result<F> run(F&& f, runtime_options options = {}) {
   detail::check_run_outside();
-  detail::sigint_scope signals{options.handle_sigint};  // until what `f` left behind has ended, too
+  // Until what `f` left behind has ended, too. A guest's caller runs its fibers, and cannot sleep for a signal.
+  detail::sigint_scope signals{options.handle_sigint && !options.guest};
   runtime rt{std::move(options)};
   auto task = rt.spawn(std::forward<F>(f));
   signals.wait_for(task);

@@ -42,7 +42,8 @@ void check_callable(F const& f, char const* refusal = "weft::spawn: the callable
 }
 
 template <class F, class... Args>
-task<spawn_result<F, Args...>> spawn_in(scheduler* home, spawn_options const* options, F&& f, Args&&... args) {
+[[gnu::always_inline]] inline task<spawn_result<F, Args...>> spawn_in(scheduler* home, spawn_options const* options,
+                                                                      F&& f, Args&&... args) {
   using result = spawn_result<F, Args...>;
   check_callable<std::decay_t<F>>(f);
   constexpr bool plain = (std::is_trivially_copyable_v<std::decay_t<F>> && ... &&
@@ -70,14 +71,15 @@ task<spawn_result<F, Args...>> spawn_in(scheduler* home, spawn_options const* op
 /// @throws std::bad_alloc, and what copying `f` or an argument throws
 template <class F, class... Args>
   requires spawnable<F, Args...>
-task<detail::spawn_result<F, Args...>> spawn(F&& f, Args&&... args) {
+[[gnu::always_inline]] inline task<detail::spawn_result<F, Args...>> spawn(F&& f, Args&&... args) {
   return detail::spawn_in(nullptr, nullptr, std::forward<F>(f), std::forward<Args>(args)...);
 }
 
 /// The same with choices.
 template <class F, class... Args>
   requires spawnable<F, Args...>
-task<detail::spawn_result<F, Args...>> spawn(spawn_options const& options, F&& f, Args&&... args) {
+[[gnu::always_inline]] inline task<detail::spawn_result<F, Args...>> spawn(spawn_options const& options, F&& f,
+                                                                           Args&&... args) {
   return detail::spawn_in(nullptr, &options, std::forward<F>(f), std::forward<Args>(args)...);
 }
 

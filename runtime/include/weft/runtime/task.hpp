@@ -106,7 +106,10 @@ public:
   }
 
   /// The name given at spawn, or an empty one.
-  [[nodiscard]] std::string_view name() const { return checked().name != nullptr ? checked().name : ""; }
+  [[nodiscard]] std::string_view name() const {
+    char const* const given = checked().name();
+    return given != nullptr ? given : "";
+  }
 
   /// Lets the task go on by itself. An exception that it ends with goes to `on_unhandled_exception`.
   void detach() {

@@ -29,7 +29,7 @@ namespace detail {
 void sleep_before(time_point due);
 
 /// Makes the calls `call(f)` until the calling fiber is cancelled.
-void call_every(time_point start, std::chrono::nanoseconds period, overlap policy, void (*call)(void*), void* f);
+void call_every(time_point start, std::chrono::nanoseconds period, overlap late, void (*call)(void*), void* f);
 /// @throws std::invalid_argument  if it is not positive
 [[nodiscard]] std::chrono::nanoseconds checked_period(std::chrono::nanoseconds period);
 
@@ -47,10 +47,10 @@ template <class F>
 struct repeated_call {
   time_point start;
   std::chrono::nanoseconds period;
-  overlap policy;
+  overlap late;
   F f;
   void operator()() && {
-    call_every(start, period, policy, [](void* self) { (void)std::invoke(*static_cast<F*>(self)); }, std::addressof(f));
+    call_every(start, period, late, [](void* self) { (void)std::invoke(*static_cast<F*>(self)); }, std::addressof(f));
   }
 };
 
@@ -62,12 +62,12 @@ auto spawn_after(spawn_options const* options, std::chrono::nanoseconds d, F&& f
 }
 
 template <class F>
-task<void> spawn_every(spawn_options const* options, std::chrono::nanoseconds period, F&& f, overlap policy) {
+task<void> spawn_every(spawn_options const* options, std::chrono::nanoseconds period, F&& f, overlap late) {
   using callable = std::decay_t<F>;
   check_callable<callable>(f);
   auto const checked = checked_period(period);
   auto const start = deadline_after(std::chrono::nanoseconds{0});
-  return spawn_in(nullptr, options, repeated_call<callable>{start, checked, policy, std::forward<F>(f)});
+  return spawn_in(nullptr, options, repeated_call<callable>{start, checked, late, std::forward<F>(f)});
 }
 
 }  // namespace detail
@@ -99,7 +99,7 @@ task<detail::spawn_result<F>> after(spawn_options const& options, std::chrono::d
 
 /// Calls `f()` again and again, on fibers of the caller's runtime, until it is cancelled. The n-th call is due at the
 /// present plus n times `period`, however long calls take and however late they come: it does not drift. A call that
-/// comes late, because the machine is busy, is still made; `policy` says what becomes of one that is due while another
+/// comes late, because the machine is busy, is still made; `late` says what becomes of one that is due while another
 /// runs. With skip and queue all calls are made on one fiber, which gives way to others before a call that is late.
 ///
 /// What `f` returns is dropped. What it throws goes to `on_unhandled_exception`, and the calls go on; only its own
@@ -110,16 +110,16 @@ task<detail::spawn_result<F>> after(spawn_options const& options, std::chrono::d
 /// @throws what weft::spawn() throws
 template <class Rep, class Period, class F>
   requires repeatable<F>
-task<void> every(std::chrono::duration<Rep, Period> period, F&& f, overlap policy = overlap::skip) {
-  return detail::spawn_every(nullptr, detail::to_nanoseconds(period), std::forward<F>(f), policy);
+task<void> every(std::chrono::duration<Rep, Period> period, F&& f, overlap late = overlap::skip) {
+  return detail::spawn_every(nullptr, detail::to_nanoseconds(period), std::forward<F>(f), late);
 }
 
 /// The same with choices for the fiber; concurrent calls have its name and stack size.
 template <class Rep, class Period, class F>
   requires repeatable<F>
 task<void> every(spawn_options const& options, std::chrono::duration<Rep, Period> period, F&& f,
-                 overlap policy = overlap::skip) {
-  return detail::spawn_every(&options, detail::to_nanoseconds(period), std::forward<F>(f), policy);
+                 overlap late = overlap::skip) {
+  return detail::spawn_every(&options, detail::to_nanoseconds(period), std::forward<F>(f), late);
 }
 
 }  // namespace weft::inline v0

@@ -9,6 +9,7 @@
 /// record: the fiber until it sets `ended`, and the handle until it sets `detached`; the second of them frees it.
 
 #include <weft/runtime/config.hpp>
+#include <weft/runtime/detail/fiber_extras.hpp>
 #include <weft/runtime/detail/published.hpp>
 #include <weft/runtime/detail/wait_list.hpp>
 #include <weft/runtime/detail/wait_ticket.hpp>
@@ -71,15 +72,22 @@ struct alignas(cache_line) fiber_record {
   std::atomic<char const*> waits_for{nullptr};  ///< a literal; written by the fiber, read by snapshots
   std::uint64_t id = 0;
   std::uint64_t parent = 0;
-  char const* name = nullptr;              ///< owned, from new[]; null: none
-  std::exception_ptr error;                ///< with which it ended; written before `end` says so, then the handle's
-  published<std::uint32_t> waits_since{};  ///< ms on the runtime's clock, as the worker last read it
+  std::atomic<fiber_extras*> extras{nullptr};  ///< owned; set before the fiber is queued, or once by the fiber itself
+  std::exception_ptr error;                    ///< with which it ended; written before `end` says so, then the handle's
+  published<std::uint32_t> waits_since{};  ///< ms on the runtime's clock, as the worker last read it; of a joiner that
+                                           ///< has stepped aside: the low half of the joined fiber's id
   std::uint8_t stack_class = 0;
   std::uint8_t size_class = 0;           ///< of the record itself, see record_pool
   bool has_value : 1 = false;            ///< as `error`
   bool collected : 1 = false;            ///< the handle's owner has taken the result, or seen the exception
   bool cancelled_unstarted : 1 = false;  ///< as `error`: which then is one for all, and carries no scope
   std::uint8_t live;  ///< see record_pool; not the constructor's to write, for others read it at any time
+
+  /// Null: none. Whoever may read the record may ask.  acquire: pairs with the fiber that makes its own extras.
+  [[nodiscard]] char const* name() const noexcept {
+    fiber_extras const* const more = extras.load(std::memory_order_acquire);
+    return more != nullptr ? more->name : nullptr;
+  }
 };
 static_assert(sizeof(fiber_record) == 2 * cache_line);
 

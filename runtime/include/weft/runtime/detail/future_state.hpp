@@ -8,6 +8,7 @@
 
 #include <weft/runtime/clock.hpp>
 #include <weft/runtime/detail/wait_list.hpp>
+#include <weft/runtime/waiter.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -35,8 +36,13 @@ public:
   /// Once.  @throws std::future_error  future_already_retrieved
   void retrieve();
   [[nodiscard]] bool is_ready() const noexcept { return (list_.flags() & ready) != 0; }
+  /// @param reason  a literal, see waiter
   /// @returns is_ready()  @throws cancelled
-  bool wait(time_point deadline);
+  bool wait(time_point deadline, char const* reason = "future", cancellation mode = cancellation::heeded);
+  /// Waits for a value that is lost if nobody takes it: who leaves without one takes the claim, so that no setter can
+  /// think to have given one. Where it is ready, no cancellation point.
+  /// @returns is_ready()  @throws cancelled
+  bool await(time_point deadline, char const* reason);
 
   /// @throws std::future_error  promise_already_satisfied
   void claim();
@@ -46,10 +52,17 @@ public:
   void give_back_claim() noexcept { claimed_.store(false, std::memory_order_release); }
   /// After claim(): makes the state ready and wakes who waits. It may be gone when this returns.
   void publish() noexcept;
+  void publish(std::exception_ptr error) noexcept {
+    error_ = std::move(error);
+    publish();
+  }
   /// @throws std::future_error  promise_already_satisfied; std::invalid_argument for a null pointer
   void set_exception(std::exception_ptr error);
+  /// @returns false if it is set already
+  bool try_set_exception(std::exception_ptr error) noexcept;
   /// The promise is gone: breaks it, if it was not kept.
-  void abandon() noexcept;
+  /// @param why  what broken_promise says
+  void abandon(char const* why = "weft::promise: dropped before it was given a value or an exception") noexcept;
 
 protected:
   void rethrow_error() const {
@@ -74,6 +87,20 @@ public:
   future_value() noexcept {}
   ~future_value() override {
     if (has_value_) std::destroy_at(std::addressof(value_));
+  }
+
+  /// For who must not throw: an exception of making the value goes in its place.  @returns false if it is set already
+  template <class... V>
+  bool try_set(V&&... value) noexcept {
+    if (!try_claim()) return false;
+    try {
+      ::new (static_cast<void*>(std::addressof(value_))) stored(std::forward<V>(value)...);
+      has_value_ = true;
+      publish();
+    } catch (...) {
+      publish(std::current_exception());
+    }
+    return true;
   }
 
   template <class... V>

@@ -135,7 +135,7 @@ template <class F>
 void group_core::spawn(spawn_options const& options, F&& f, start_slot* starting) {
   using record = task_record<void, std::decay_t<F>, group_member>;
   check_open(options);
-  auto name = copy_name(options.name);
+  auto extras = extras_for_spawn(nullptr, &options);
   void* const memory = reserve_record(nullptr, sizeof(record), options.stack_size);
   record* made = nullptr;
   try {
@@ -144,7 +144,7 @@ void group_core::spawn(spawn_options const& options, F&& f, start_slot* starting
     discard_record(memory, class_of_size(sizeof(record)));
     throw;
   }
-  made->name = name.release();
+  made->extras.store(extras.release(), std::memory_order_relaxed);  // nobody else sees it yet
   made->group = this;
   made->starting = starting;
   submit(*made, nullptr, options, &group_core::enter);

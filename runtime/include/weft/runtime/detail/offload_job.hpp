@@ -6,6 +6,7 @@
 /// The job's `end` says who is done with it: `ended`, set by the pool's thread, and `left`, set by the caller. A caller
 /// that sees `ended` takes the result; a thread that sees `left` frees the job.
 
+#include <weft/runtime/detail/context.hpp>
 #include <weft/runtime/detail/wait_list.hpp>
 
 #include <cstdint>
@@ -50,6 +51,7 @@ struct offload_job {
   job_pool* pool = nullptr;
   scheduler* home = nullptr;      ///< the calling fiber's runtime; null: a thread
   offload_job* within = nullptr;  ///< the job that made this call and waits for it
+  context_ref context{};          ///< the caller's; taken over by the pool's thread
   std::int64_t since = 0;         ///< when it started; written by the pool, under its lock
 
 protected:

@@ -6,8 +6,11 @@
 
 namespace weft::inline v0::detail {
 
-/// Takes SIGINT over, if its disposition is the default and no other weft::run() of the process has it, and gives it
-/// back at its end. Everything in it is for one thread, which is not a worker; the signal may come to any.
+struct sigint_sleeper;
+
+/// Takes SIGINT over, if its disposition is the default, or shares it with the other weft::run()s that have it: one
+/// signal is for all of them. The last gives it back. Everything in it is for one thread, which is not a worker; the
+/// signal may come to any.
 class sigint_scope {
 public:
   explicit sigint_scope(bool wanted) noexcept;
@@ -18,8 +21,8 @@ public:
   /// Does nothing if SIGINT was not to be had.
   template <class T>
   void wait_for(task<T> const& main) {
-    if (!active_) return;
-    main.on_done(&sigint_scope::wake);
+    if (sleeper_ == nullptr) return;
+    main.on_done([sleeper = sleeper_]() noexcept { wake(*sleeper); });
     while (!main.ready()) {
       sleep();
       if (interrupted()) main.cancel();
@@ -27,11 +30,11 @@ public:
   }
 
 private:
-  static void wake() noexcept;
-  static void sleep() noexcept;
+  static void wake(sigint_sleeper& sleeper) noexcept;
+  void sleep() noexcept;
   [[nodiscard]] static bool interrupted() noexcept;
 
-  bool active_ = false;
+  sigint_sleeper* sleeper_ = nullptr;  // null: SIGINT is not ours
 };
 
 }  // namespace weft::inline v0::detail

@@ -11,7 +11,6 @@
 #include <functional>
 #include <memory>
 #include <new>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -118,6 +117,7 @@ struct end_callback : wait_node {
   /// The task has been cancelled, and its ticket relays that. Under the list's lock.
   virtual void relay(cancel_reason reason) noexcept { (void)reason; }
   end_callback* next_callback = nullptr;
+  context_ref context{};  ///< of who registered it
 };
 void add_end_callback_node(fiber_record& record, std::unique_ptr<end_callback> callback);
 
@@ -160,26 +160,27 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options,
 /// Queues a new fiber of the caller's runtime.
 /// @param on  the worker on which the caller runs
 void submit(fiber_record& record, worker* on) noexcept;
+/// The same with what it inherits.
+/// @throws std::bad_alloc  having discarded the record, whose callable needs no destruction
+void submit_heir(fiber_record& record, worker* on);
 [[nodiscard]] worker* current_worker() noexcept;
 
-/// The name as a record keeps it; null for an empty one.
-[[nodiscard]] std::unique_ptr<char[]> copy_name(std::string_view name);
-
-/// Spawns `f` as a fiber of `home`, or of the caller's runtime if null.
+/// Spawns `f` as a fiber of `home`, or of the caller's runtime if null. In line, as all that leads here, so that what
+/// it calls finds the place of the spawn in its return address.
 /// @tparam Plain  moving `f` runs no code of its own, so that it cannot wait
 template <class T, bool Plain, class F>
-task<T> make_task(scheduler* home, spawn_options const* options, F&& f) {
+[[gnu::always_inline]] inline task<T> make_task(scheduler* home, spawn_options const* options, F&& f) {
   using record = task_record<T, std::decay_t<F>>;
   // Nothing that could wait lies between the two steps: the worker is still the same.
   if constexpr (Plain) {
     if (options == nullptr && home == nullptr) {
       auto const reserved = reserve_record(sizeof(record));
       auto* const made = ::new (reserved.memory) record(std::forward<F>(f));
-      submit(*made, reserved.by);
+      submit_heir(*made, reserved.by);
       return task<T>{made};
     }
   }
-  auto name = options != nullptr ? copy_name(options->name) : nullptr;
+  auto extras = extras_for_spawn(home, options);
   void* const memory = reserve_record(home, sizeof(record), options != nullptr ? options->stack_size : 0);
   record* made = nullptr;
   try {
@@ -189,11 +190,11 @@ task<T> make_task(scheduler* home, spawn_options const* options, F&& f) {
     throw;
   }
   task<T> handle{made};
+  made->extras.store(extras.release(), std::memory_order_relaxed);  // nobody else sees it yet
   if (options == nullptr && home == nullptr) {
     submit(*made, current_worker());
     return handle;
   }
-  made->name = name.release();
   submit(*made, home, options != nullptr ? *options : spawn_options{});
   if (options != nullptr && options->detached) handle.record_ = nullptr;
   return handle;
