@@ -55,8 +55,9 @@ public:
   }
   /// The same under a lock.  @returns false if there is no fiber: then it is told when the scope is left
   bool tell_fiber() noexcept {
-    if (has_fiber_) news_.set_flags_and_wake(news);
-    return has_fiber_;
+    if (!has_fiber_) return false;
+    news_.set_flags_and_wake(news);
+    return true;
   }
 
   [[nodiscard]] std::stop_token token() const noexcept { return source_.get_token(); }
@@ -161,6 +162,13 @@ void cancel_scope::enter_with_deadline(bool has_passed) noexcept {
 }
 
 void cancel_scope::follow(std::stop_token token) { from_.emplace(std::move(token), canceller{this}); }
+
+void cancel_scope::unfollow() noexcept {
+  // From a fiber that stopped the token on this thread before: the library takes it for us, whose thread it is, and
+  // orders nothing. (See sanitizers.hpp.)
+  if (detail::worker* const w = detail::current_worker()) detail::sanitizer_acquire(&w->home);
+  from_.reset();  // waits for a canceller that is under way on another thread
+}
 
 void cancel_scope::cancel(cancel_reason reason) noexcept {
   if (detail::cancel_scope_node(node_, reason)) tell_relay();
