@@ -106,14 +106,15 @@ TEST_CASE("tasks of a group may refer to what is older than it", "[task_group]")
 TEST_CASE("a group grows while it is waited for: by its tasks, and from elsewhere", "[task_group][bad-input]") {
   run_on(some_workers(), [] {
     std::atomic<int> ran{0};
+    std::function<void(int)> grow;
+    weft::event parked;
     weft::task_group g;
-    std::function<void(int)> const grow = [&](int depth) {
+    grow = [&](int depth) {
       ++ran;
       if (depth == 0) return;
       g.spawn(grow, depth - 1);
       g.spawn(grow, depth - 1);
     };
-    weft::event parked;
     g.spawn([&] { parked.wait(); });
     auto elsewhere = weft::spawn([&] {
       for (int i = 0; i < 50; ++i) {
@@ -205,8 +206,8 @@ TEST_CASE("failures that nobody looks at are reported", "[task_group][rule11]") 
     g.spawn([] { throw std::runtime_error("first"); });
     verify(thrown_by([&] { g.wait(); }) == "first");
     {
-      weft::task_group dropped;
       weft::event running;
+      weft::task_group dropped;
       dropped.spawn({.name = "dropped"}, [&] {
         running.set();
         fail_when_cancelled("third");
@@ -635,8 +636,9 @@ TEST_CASE("a task spawns a sibling as the last thing that it does", "[task_group
   auto const length = scaled(20'000);
   run_on(some_workers(), [&] {
     std::size_t left = length;
+    std::function<void()> step;
     weft::task_group g;
-    std::function<void()> const step = [&] {
+    step = [&] {
       dog.feed();
       if (--left != 0) g.spawn([&step] { step(); });
     };
@@ -661,8 +663,9 @@ TEST_CASE("groups under random failures, cancellations and starts leave nothing 
       std::uint32_t const mine = static_cast<std::uint32_t>(random());
       auto owner = weft::spawn([&inside, mine, &dog] {
         std::minstd_rand choose{mine};
+        std::function<void(std::uint32_t, int)> child;  // older than the group, for its tasks refer to it
         weft::task_group g;
-        std::function<void(std::uint32_t, int)> const child = [&](std::uint32_t its, int depth) {
+        child = [&](std::uint32_t its, int depth) {
           struct visit {
             std::atomic<int>& n;
             explicit visit(std::atomic<int>& of) : n(of) { ++n; }
