@@ -19,7 +19,7 @@ std::string text_of(std::exception_ptr const& exception) {
   }
 }
 
-std::string list_of(std::vector<std::exception_ptr> const& exceptions) {
+std::string summary_of(std::vector<std::exception_ptr> const& exceptions) {
   std::string list = std::to_string(exceptions.size()).append(exceptions.size() == 1 ? " failure" : " failures");
   char const* separator = ": ";
   for (auto const& exception : exceptions) {
@@ -32,7 +32,7 @@ std::string list_of(std::vector<std::exception_ptr> const& exceptions) {
 }  // namespace
 
 exception_group::exception_group(std::vector<std::exception_ptr> exceptions)
-    : error(list_of(exceptions)),
+    : error(summary_of(exceptions)),
       exceptions_(std::make_shared<std::vector<std::exception_ptr> const>(std::move(exceptions))) {}
 
 }  // namespace weft::inline v0

@@ -94,7 +94,7 @@ private:
     current_ = std::make_unique<int>(at_);
   }
   int n_;
-  int at_ = 0;
+  std::atomic<int> at_{0};
   std::unique_ptr<int> current_ = std::make_unique<int>(0);
 
 public:
@@ -172,21 +172,21 @@ TEST_CASE("an input range is advanced no sooner than somebody is free, and may w
   sim.run([] {
     slow_numbers numbers{6};
     high_water mark;
-    std::vector<int> ahead;
-    int done = 0;
+    sequence<int> ahead;
+    std::atomic<int> done{0};
     auto const results = weft::map(
         numbers,
         [&](std::unique_ptr<int> i) {
           high_water::visit const here{mark};
           weft::sleep_for(10s);
-          ahead.push_back(numbers.advanced() - done);
+          ahead.add(numbers.advanced() - done);
           ++done;
           return *i;
         },
         max_concurrency{2});
     CHECK(results == std::vector{0, 1, 2, 3, 4, 5});
     CHECK(mark.most() == 2);
-    for (int const a : ahead) CHECK(a <= 2);
+    for (int const a : ahead.steps()) CHECK(a <= 2);
   });
   // Numbers 0 and 1 are taken at 0 and 1 s; each later one takes a second to come when its fiber is free.
   CHECK(sim.elapsed() == 1s + 3 * 10s + 2 * 1s);
@@ -211,7 +211,7 @@ TEST_CASE("for_each calls for every element and drops what comes back", "[map]")
 TEST_CASE("rule 11: the first failure ends a map, and no more calls are begun", "[map][rule11]") {
   simulation sim{GENERATE(1U, 2U, 3U)};
   sim.run([] {
-    int begun = 0;
+    std::atomic<int> begun{0};
     high_water mark;
     CHECK_THROWS_AS(weft::map(
                         std::views::iota(0, 100),
