@@ -47,6 +47,14 @@ bool is_own_cancellation(fiber_record const& record, std::exception_ptr const& e
   }
 }
 
+}  // namespace
+
+bool ended_in_failure(fiber_record const& record) noexcept {
+  return record.error && !is_own_cancellation(record, record.error);
+}
+
+namespace {
+
 [[gnu::noinline, gnu::cold]] void report_uncollected(fiber_record& record) noexcept {
   if (is_own_cancellation(record, record.error)) return;
   report_unhandled(record, record.error);
@@ -68,10 +76,10 @@ bool is_own_cancellation(fiber_record const& record, std::exception_ptr const& e
 
 void call_end_callbacks(end_callback* list, record_pool* pool) noexcept {
   while (list != nullptr) {
-    std::unique_ptr<end_callback> const callback{std::exchange(list, list->next_callback)};
-    context_scope const of_who_registered{std::move(callback->context)};
+    end_callback& callback = *std::exchange(list, list->next_callback);
+    context_scope const of_who_registered{std::move(callback.context)};
     try {
-      callback->call();
+      callback.call();
     } catch (...) {
       pool->report_unhandled(std::current_exception(), "on_done callback");
     }
@@ -87,9 +95,9 @@ void end_task_slowly(fiber_record& record) noexcept {
   bool const second = task_end::finish(record.end, [&last](wait_node& node) {
     if (node.owner != nullptr) {
       (void)node.owner->notify(placement::joiner);
-    } else {
-      *last = static_cast<end_callback*>(&node);
-      last = &(*last)->next_callback;
+    } else if (auto& callback = static_cast<end_callback&>(node); !callback.told()) {
+      *last = &callback;
+      last = &callback.next_callback;
     }
   });
   if (second) free_record(record);
@@ -264,7 +272,8 @@ void submit(fiber_record& record, worker* w) noexcept {
   w->enqueue(record, placement::back);
 }
 
-void submit(fiber_record& record, scheduler* home, spawn_options const& options) noexcept {
+void submit(fiber_record& record, scheduler* home, spawn_options const& options,
+            void (*prepared)(fiber_record&) noexcept) noexcept {
   worker* w = current_worker();
   bool const inside = w != nullptr && (home == nullptr || &w->home == home);
   if (inside) home = &w->home;
@@ -274,6 +283,7 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options)
   if (options.detached) (void)record.end.try_set_flags(0, fiber_record::detached);
   record.id = inside ? count_spawn(*w) : home->next_ids.fetch_add(1, std::memory_order_relaxed) << 16U;
   prepare(record, *home);
+  if (prepared != nullptr) prepared(record);
   if (!inside) {
     home->entrance.note_begin();
     home->make_runnable(record, placement::back);

@@ -13,6 +13,9 @@ namespace weft::inline v0::detail {
 using task_end = end_protocol<wait_list>;
 static_assert(task_end::ended == fiber_record::ended && task_end::detached == fiber_record::detached);
 
+/// Whether a task that has ended did so by an exception other than its own cancellation.
+[[nodiscard]] bool ended_in_failure(fiber_record const& record) noexcept;
+
 /// Ends a task that was cancelled before it started, without calling its callable.
 void end_unstarted(fiber_record& record) noexcept;
 /// end_task() where somebody waits, or no handle is left.

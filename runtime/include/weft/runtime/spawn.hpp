@@ -21,6 +21,11 @@ concept spawnable = std::constructible_from<std::decay_t<F>, F> &&
 
 namespace detail {
 
+template <class>
+inline constexpr bool never_true = false;
+/// What a call returns that a static_assert refuses, so that nothing but that is said.
+struct misused {};
+
 template <class F, class... Args>
 using spawn_result = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
 
@@ -76,6 +81,24 @@ template <class F, class... Args>
 [[gnu::always_inline]] inline task<detail::spawn_result<F, Args...>> spawn(spawn_options const& options, F&& f,
                                                                            Args&&... args) {
   return detail::spawn_in(nullptr, &options, std::forward<F>(f), std::forward<Args>(args)...);
+}
+
+/// Chosen where neither of the others is, to say so in words.
+template <class F, class... Args>
+  requires(!spawnable<F, Args...> && !std::same_as<std::remove_cvref_t<F>, spawn_options>)
+task<void> spawn(F&&, Args&&...) {
+  static_assert(detail::never_true<F>,
+                "weft::spawn: the callable cannot be called with these arguments, which it gets moved or copied; "
+                "std::ref passes a reference");
+  return {};
+}
+template <class F, class... Args>
+  requires(!spawnable<F, Args...>)
+task<void> spawn(spawn_options const&, F&&, Args&&...) {
+  static_assert(detail::never_true<F>,
+                "weft::spawn: the callable cannot be called with these arguments, which it gets moved or copied; "
+                "std::ref passes a reference");
+  return {};
 }
 
 }  // namespace weft::inline v0

@@ -15,6 +15,10 @@ namespace weft::inline v0 {
 
 class fiber;
 
+namespace detail {
+struct task_access;
+}
+
 /// Owns a fiber and its result, as `std::jthread` owns a thread: when the handle dies, the fiber is cancelled and
 /// joined.
 /// @par Thread safety
@@ -117,6 +121,7 @@ private:
   template <class U, bool Plain, class F>
   friend task<U> detail::make_task(detail::scheduler*, spawn_options const*, F&&);
   friend class fiber;  // the same fiber with another handle
+  friend struct detail::task_access;
   explicit task(detail::result_record<T>* record) noexcept : record_(record) {}
 
   detail::result_record<T>& checked() const {
@@ -130,5 +135,23 @@ private:
 
   detail::result_record<T>* record_ = nullptr;
 };
+
+namespace detail {
+
+/// For what waits for many tasks at once, and so works on their records.
+struct task_access {
+  /// @throws error  for an empty handle
+  template <class T>
+  [[nodiscard]] static fiber_record& record(task<T> const& of) {
+    return of.checked();
+  }
+  /// Makes the handle empty; its owner must let the record go.
+  template <class T>
+  [[nodiscard]] static fiber_record* release(task<T>& from) noexcept {
+    return std::exchange(from.record_, nullptr);
+  }
+};
+
+}  // namespace detail
 
 }  // namespace weft::inline v0

@@ -42,6 +42,10 @@ struct record_type {
   void (*destroy)(fiber_record&) noexcept;
   /// The name of a function that has the callable's type in it.
   char const* callable;
+  /// Whether the record is a group_member.
+  bool in_group = false;
+  /// Whether its parent joins it together with others, see siblings.
+  bool is_sibling = false;
 };
 
 struct alignas(cache_line) fiber_record {

@@ -33,6 +33,8 @@ template <class T>
 struct result_record : fiber_record {
   using stored = std::conditional_t<std::is_void_v<T>, char,
                                     std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+  static constexpr bool in_group = false;
+
   result_record() noexcept {}
   ~result_record() {
     if (has_value) value.~stored();
@@ -49,8 +51,12 @@ constexpr char const* name_of_callable() noexcept {
   return __PRETTY_FUNCTION__;
 }
 
-template <class T, class F>
-struct task_record final : result_record<T> {
+template <class F>
+inline constexpr bool is_sibling_callable = false;
+
+/// @tparam Base  adds what else the record holds, as group_member does
+template <class T, class F, class Base = result_record<T>>
+struct task_record final : Base {
   static_assert(alignof(F) <= cache_line && alignof(typename result_record<T>::stored) <= cache_line,
                 "weft: callables and results aligned to more than 64 bytes are not supported");
 
@@ -98,14 +104,17 @@ struct task_record final : result_record<T> {
 
   static constexpr record_type type_of{
       &run, std::is_trivially_destructible_v<typename result_record<T>::stored> ? nullptr : &destroy,
-      name_of_callable<F>()};
+      name_of_callable<F>(), Base::in_group, is_sibling_callable<F>};
 };
 
-/// What on_done() was given: a place in the list of those who wait for the end, without a waiter.
+/// What is called at a task's end: a place in the list of those who wait for it, without a waiter.
 struct end_callback : wait_node {
   end_callback() noexcept : wait_node(nullptr) {}
   end_callback(end_callback const&) = delete;
   virtual ~end_callback() = default;
+  /// Under the lock of the task's end.  @returns true if that is all: then the node is not touched again
+  virtual bool told() noexcept { return false; }
+  /// Then, without the lock, on the fiber that has ended; its record may be gone. The node is not touched afterwards.
   virtual void call() = 0;
   end_callback* next_callback = nullptr;
   context_ref context{};  ///< of who registered it
@@ -116,7 +125,10 @@ template <class F>
 void add_end_callback(fiber_record& record, F callback) {
   struct node final : end_callback {
     explicit node(F&& f) : f_(std::move(f)) {}
-    void call() override { std::move(f_)(); }
+    void call() override {
+      std::unique_ptr<node> const self{this};
+      std::move(f_)();
+    }
     F f_;
   };
   add_end_callback_node(record, std::make_unique<node>(std::move(callback)));
@@ -142,7 +154,9 @@ struct reserved_record {
 /// Gives back what reserve_record() gave: of a record that has ended, or could not be constructed in it.
 void discard_record(void* memory, std::uint8_t size_class) noexcept;
 /// Queues a new fiber, or runs it, as `options` say.
-void submit(fiber_record& record, scheduler* home, spawn_options const& options) noexcept;
+/// @param prepared  called, if not null, when the record can be cancelled, and before the fiber takes its first step
+void submit(fiber_record& record, scheduler* home, spawn_options const& options,
+            void (*prepared)(fiber_record&) noexcept = nullptr) noexcept;
 /// Queues a new fiber of the caller's runtime.
 /// @param on  the worker on which the caller runs
 void submit(fiber_record& record, worker* on) noexcept;
