@@ -8,6 +8,7 @@
 #include "scheduler.hpp"
 #include "task_end.hpp"
 
+#include <weft/runtime/detail/group_core.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/inspect.hpp>
 #include <weft/runtime/runtime.hpp>
@@ -68,7 +69,8 @@ join_link link_from(fiber_record const& joiner) noexcept {
 }
 
 /// @param tasks  sorted by id
-void add_link(std::vector<task_info>& tasks, join_link const& link) {
+/// @returns the joined one, if it is there
+task_info* add_link(std::vector<task_info>& tasks, join_link const& link) {
   auto const find = [&tasks](std::uint64_t id) {
     auto const at = std::lower_bound(tasks.begin(), tasks.end(), fiber_id{id},
                                      [](task_info const& t, fiber_id i) { return t.id < i; });
@@ -83,9 +85,40 @@ void add_link(std::vector<task_info>& tasks, join_link const& link) {
     if (at == tasks.end()) at = find(base + half);
     if (at == tasks.end() && base >= half) at = find(base - half);
   }
-  // It may have ended since, or not have been seen.
-  if (at != tasks.end()) at->awaited_by.push_back(fiber_id{link.joiner});
+  if (at == tasks.end()) return nullptr;  // it has ended since, or was not seen
+  at->awaited_by.push_back(fiber_id{link.joiner});
+  return &*at;
 }
+
+/// Fibers of gather() and race() are joined one after the other by their parent, which waits for all of them.
+class families {
+public:
+  void add(fiber_record const& sibling) { members_.push_back({sibling.parent, sibling.id, false}); }
+  /// When all have been added.
+  void sort() {
+    std::sort(members_.begin(), members_.end(), [](auto const& a, auto const& b) { return a.joined < b.joined; });
+  }
+  /// `joiner` joins `joined`.
+  void note_join(std::uint64_t joiner, task_info const& joined) {
+    auto const id = joined.id.value();
+    auto const at = std::lower_bound(members_.begin(), members_.end(), id,
+                                     [](join_link const& m, std::uint64_t i) { return m.joined < i; });
+    if (at != members_.end() && at->joined == id && at->joiner == joiner) joining_.push_back(joiner);
+  }
+  /// The others of those families of which one is joined.
+  [[nodiscard]] std::vector<join_link> links() {
+    std::sort(joining_.begin(), joining_.end());
+    std::vector<join_link> all;
+    for (auto const& m : members_) {
+      if (std::binary_search(joining_.begin(), joining_.end(), m.joiner)) all.push_back(m);
+    }
+    return all;
+  }
+
+private:
+  std::vector<join_link> members_;      // by their parents, sorted by id
+  std::vector<std::uint64_t> joining_;  // parents
+};
 
 }  // namespace
 
@@ -95,13 +128,24 @@ std::vector<task_info> scheduler::all_tasks() {
   std::vector<task_info> tasks;
   tasks.reserve(live_fibers());
   std::vector<join_link> links;
+  families siblings;
   for_each_live([&](fiber_record const& fiber) {
     tasks.push_back(describe(*this, fiber, present));
     if (auto const link = link_from(fiber); link.joined != 0) links.push_back(link);
+    if (fiber.type->is_sibling) siblings.add(fiber);
+    if (!fiber.type->in_group) return;
+    if (auto const id = group_core::awaited_by(fiber); id != 0) links.push_back({id, fiber.id, false});
   });
+  siblings.sort();
   std::sort(tasks.begin(), tasks.end(), [](task_info const& a, task_info const& b) { return a.id < b.id; });
-  for (auto const& link : links) add_link(tasks, link);
-  for (auto& t : tasks) std::sort(t.awaited_by.begin(), t.awaited_by.end());
+  for (auto const& link : links) {
+    if (task_info const* const joined = add_link(tasks, link)) siblings.note_join(link.joiner, *joined);
+  }
+  for (auto const& link : siblings.links()) add_link(tasks, link);
+  for (auto& t : tasks) {
+    std::sort(t.awaited_by.begin(), t.awaited_by.end());
+    t.awaited_by.erase(std::unique(t.awaited_by.begin(), t.awaited_by.end()), t.awaited_by.end());
+  }
   return tasks;
 }
 

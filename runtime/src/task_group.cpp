@@ -87,6 +87,14 @@ void group_core::enter(fiber_record& record) noexcept {
 
 void group_member::end_node::call() { member.group->leave(member); }
 
+std::uint64_t group_core::awaited_by(fiber_record const& member) noexcept {
+  group_core const& group = *static_cast<group_member const&>(member).group;  // there as long as its members are
+  wait_list::section const lock{group.list_};
+  wait_node const* const oldest = lock.front();
+  fiber_record const* const waiting = oldest != nullptr ? oldest->owner->fiber() : nullptr;
+  return waiting != nullptr ? waiting->id : 0;
+}
+
 /// On the child's fiber, after its end: whatever it owned is gone.
 void group_core::leave(group_member& m) noexcept {
   if (ended_in_failure(m) && note_failure(m)) cancel(cancel_reason::sibling_failed);

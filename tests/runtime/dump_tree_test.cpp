@@ -7,7 +7,10 @@
 #include "support/run_on.hpp"
 #include "support/verify.hpp"
 
+#include <weft/runtime/gather.hpp>
+#include <weft/runtime/race.hpp>
 #include <weft/runtime/runtime.hpp>
+#include <weft/runtime/task_group.hpp>
 #include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timer.hpp>
@@ -90,6 +93,45 @@ TEST_CASE("fibers stand below the one that waits for them", "[inspect][tree]") {
     gate.set();
     for (auto* t : {&leaf, &lone, &middle, &second, &top}) t->get();
     verify(weft::all_tasks().size() == 1);
+  });
+}
+
+TEST_CASE("who gathers, races or waits for a group waits for each that has not ended", "[inspect][tree]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    weft::event gate;
+    auto const wait = [&] { gate.wait(); };
+    auto gathering = weft::spawn({.name = "gathering"}, [&] {
+      auto other = weft::spawn({.name = "of its own"}, wait);
+      weft::gather(wait, [] {}, wait, wait);
+      other.get();
+    });
+    auto racing = weft::spawn({.name = "racing"}, [&] { (void)weft::race(wait, wait); });
+    weft::task_group group;
+    group.spawn({.name = "first"}, wait);
+    group.spawn({.name = "second"}, [&] {
+      group.spawn({.name = "third"}, wait);
+      gate.wait();
+    });
+    group.spawn({.name = "gone"}, [] {});
+    auto waiting = weft::spawn({.name = "waiting"}, [&] { group.wait(); });
+    weft::sleep_for(1ms);
+    auto const all = weft::all_tasks();
+    auto const id = [&](char const* name) { return find(all, name)->id; };
+    for (char const* name : {"first", "second", "third"}) {
+      verify(find(all, name)->awaited_by == std::vector{id("waiting")});
+    }
+    verify(find(all, "of its own")->awaited_by.empty());
+    std::map<weft::fiber_id, int> nameless;
+    for (auto const& t : all) {
+      if (!t.name.empty() || t.parent == weft::fiber_id{}) continue;
+      verify(t.awaited_by == std::vector{t.parent});
+      ++nameless[t.parent];
+    }
+    verify(nameless == std::map<weft::fiber_id, int>{{id("gathering"), 3}, {id("racing"), 2}});
+    gate.set();
+    gathering.get();
+    racing.get();
+    waiting.get();
   });
 }
 

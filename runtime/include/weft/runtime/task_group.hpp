@@ -105,7 +105,7 @@ public:
   template <class F, class... Args>
     requires(!std::same_as<std::remove_cvref_t<F>, spawn_options>)
   void spawn(F&& f, Args&&... args) {
-    spawn(spawn_options{}, std::forward<F>(f), std::forward<Args>(args)...);
+    spawn(spawn_options{.where = {}}, std::forward<F>(f), std::forward<Args>(args)...);
   }
   /// The same with choices.
   /// @throws std::invalid_argument  for `detached`
@@ -130,7 +130,7 @@ public:
   /// when start() throws.
   template <class T = void, class F>
   T start(F&& f) {
-    return start<T>(spawn_options{}, std::forward<F>(f));
+    return start<T>(spawn_options{.where = {}}, std::forward<F>(f));
   }
   template <class T = void, class F>
   T start(spawn_options const& options, F&& f) {

@@ -44,6 +44,8 @@ struct record_type {
   char const* callable;
   /// Whether the record is a group_member.
   bool in_group = false;
+  /// Whether its parent joins it together with others, see siblings.
+  bool is_sibling = false;
 };
 
 struct alignas(cache_line) fiber_record {

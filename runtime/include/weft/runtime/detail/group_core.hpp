@@ -23,6 +23,7 @@
 #include <weft/runtime/options.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <new>
@@ -98,6 +99,9 @@ public:
   void await_start(start_slot& slot);
   /// The child is ready.
   void resolve(start_slot& slot) noexcept;
+
+  /// The id of a fiber that waits for the group of `member`; 0: none. On any thread, while `member` cannot end.
+  [[nodiscard]] static std::uint64_t awaited_by(fiber_record const& member) noexcept;
 
 private:
   friend struct group_member::end_node;

@@ -147,6 +147,9 @@ private:
   siblings* family_;
 };
 
+template <class F>
+inline constexpr bool is_sibling_callable<sibling<F>> = true;
+
 /// What can be run without arguments.
 template <class F>
 concept plain_callable = std::invocable<std::remove_reference_t<F>&>;

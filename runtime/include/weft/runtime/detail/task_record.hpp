@@ -51,6 +51,9 @@ constexpr char const* name_of_callable() noexcept {
   return __PRETTY_FUNCTION__;
 }
 
+template <class F>
+inline constexpr bool is_sibling_callable = false;
+
 /// @tparam Base  adds what else the record holds, as group_member does
 template <class T, class F, class Base = result_record<T>>
 struct task_record final : Base {
@@ -101,7 +104,7 @@ struct task_record final : Base {
 
   static constexpr record_type type_of{
       &run, std::is_trivially_destructible_v<typename result_record<T>::stored> ? nullptr : &destroy,
-      name_of_callable<F>(), Base::in_group};
+      name_of_callable<F>(), Base::in_group, is_sibling_callable<F>};
 };
 
 /// What is called at a task's end, or is to learn of its cancellation: a place in the list of those who wait for the

@@ -86,6 +86,8 @@ public:
       node.next = node.prev = nullptr;
     }
 
+    /// The oldest, or null; it stays in.
+    [[nodiscard]] Node const* front() const noexcept { return head(); }
     /// @returns the oldest, or null.
     Node* pop_front() noexcept {
       Node* const first = head();
