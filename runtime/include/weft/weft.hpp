@@ -35,4 +35,15 @@
 #include <weft/runtime/timer.hpp>
 #include <weft/runtime/wait.hpp>
 #include <weft/runtime/waiter.hpp>
+#include <weft/sync/auto_reset_event.hpp>
+#include <weft/sync/barrier.hpp>
+#include <weft/sync/condition_variable.hpp>
 #include <weft/sync/event.hpp>
+#include <weft/sync/latch.hpp>
+#include <weft/sync/mutex.hpp>
+#include <weft/sync/once.hpp>
+#include <weft/sync/rate_limiter.hpp>
+#include <weft/sync/recursive_mutex.hpp>
+#include <weft/sync/semaphore.hpp>
+#include <weft/sync/shared_mutex.hpp>
+#include <weft/sync/wait_group.hpp>

@@ -73,6 +73,11 @@ public:
       first->prev = &node;
     }
 
+    void push_front(Node& node) noexcept {
+      push_back(node);
+      set_head(&node);  // they are linked in a circle
+    }
+
     /// Takes `node` out if it is in.
     void remove(Node& node) noexcept {
       if (node.next == nullptr) return;
@@ -87,7 +92,8 @@ public:
     }
 
     /// The oldest, or null; it stays in.
-    [[nodiscard]] Node const* front() const noexcept { return head(); }
+    [[nodiscard]] Node* front() const noexcept { return head(); }
+
     /// @returns the oldest, or null.
     Node* pop_front() noexcept {
       Node* const first = head();

@@ -1,0 +1,41 @@
+#include <weft/sync/auto_reset_event.hpp>
+
+#include "queueing.hpp"
+
+namespace weft::inline v0 {
+
+void auto_reset_event::set() noexcept {
+  if (list_.try_set_flags(0, set_flag)) return;  // nobody waits
+  detail::wait_node* first = nullptr;
+  {
+    detail::wait_list::section line{list_};
+    first = detail::claim_first(line);
+    if (first == nullptr) return line.set_flags(set_flag);
+  }
+  first->owner->wake(placement::next);
+}
+
+void auto_reset_event::reset() noexcept {
+  detail::wait_list::section line{list_};
+  line.set_flags(0);
+}
+
+bool auto_reset_event::wait_until_(time_point deadline) {
+  detail::check_cancelled();
+  if (try_wait()) return true;
+  // Also where it only tries: try_wait() does not see a signal while another holds the lock.
+  auto const take = [](auto& line) {
+    bool const was_set = line.flags() == set_flag;
+    if (was_set) line.set_flags(0);
+    return was_set;
+  };
+  if (detail::only_tries(deadline)) {
+    detail::wait_list::section line{list_};
+    return take(line);
+  }
+  waiter self{"event"};
+  detail::wait_node node{self};
+  return detail::wait_in_line(list_, node, self, deadline, take);
+}
+
+}  // namespace weft::inline v0

@@ -1,0 +1,37 @@
+#include <weft/sync/condition_variable.hpp>
+
+#include "queueing.hpp"
+
+#include <cstddef>
+
+namespace weft::inline v0 {
+
+void condition_variable::enqueue(detail::wait_node& node) noexcept {
+  detail::wait_list::section line{line_};
+  line.push_back(node);
+}
+
+void condition_variable::withdraw(detail::wait_node& node) noexcept {
+  detail::wait_list::section line{line_};
+  line.remove(node);
+}
+
+void condition_variable::notify_one() noexcept {
+  detail::wait_node* first = nullptr;
+  {
+    detail::wait_list::section line{line_};
+    first = detail::claim_first(line);
+  }
+  if (first != nullptr) first->owner->wake();
+}
+
+void condition_variable::notify_all() noexcept {
+  detail::wait_node* claimed = nullptr;
+  {
+    detail::wait_list::section line{line_};
+    (void)line.claim(static_cast<std::size_t>(-1), &claimed);
+  }
+  detail::wake_all(claimed);
+}
+
+}  // namespace weft::inline v0

@@ -1,0 +1,60 @@
+#include <weft/sync/semaphore.hpp>
+
+#include "queueing.hpp"
+
+#include <stdexcept>
+
+namespace weft::inline v0 {
+
+semaphore::semaphore(std::ptrdiff_t permits) : semaphore(permits, max()) {}
+
+semaphore::semaphore(std::ptrdiff_t permits, std::ptrdiff_t most) : count_(permits), most_(most) {
+  if (permits < 0) throw std::invalid_argument("weft::semaphore: a negative number of permits");
+}
+
+bool semaphore::take(detail::wait_list::section const& line) noexcept {
+  if (count_ == 0 || !line.empty()) return false;
+  --count_;
+  return true;
+}
+
+bool semaphore::try_acquire() noexcept {
+  detail::wait_list::section const line{list_};
+  return take(line);
+}
+
+bool semaphore::acquire_until_(time_point deadline) {
+  detail::check_cancelled();
+  if (try_acquire()) return true;
+  if (detail::only_tries(deadline)) return false;
+  waiter self{"semaphore"};
+  detail::wait_node node{self};
+  return detail::wait_in_line(list_, node, self, deadline, [this](auto const& line) { return take(line); });
+}
+
+void semaphore::release(std::ptrdiff_t permits) {
+  if (permits < 0) throw std::invalid_argument("weft::semaphore::release: a negative number of permits");
+  while (permits > 0) {
+    detail::wait_node* first = nullptr;
+    {
+      detail::wait_list::section line{list_};
+      if (permits > most_ - count_) {
+        throw std::overflow_error("weft::semaphore::release: more permits than there were at the beginning");
+      }
+      first = detail::claim_first(line);
+      if (first == nullptr) {
+        count_ += permits;
+        return;
+      }
+    }
+    first->owner->wake(placement::next);  // from here on the semaphore may be gone, if that was the last permit
+    --permits;
+  }
+}
+
+std::ptrdiff_t semaphore::value() const noexcept {
+  detail::wait_list::section const line{list_};
+  return count_;
+}
+
+}  // namespace weft::inline v0
