@@ -25,12 +25,18 @@ class stop_relay {
 public:
   explicit stop_relay(scope_node& node) : node_(node) {
     if (current_fiber() == nullptr) return;
+    spawn_options options;
+    options.name = "stop token";
+    options.start = start::eager;
     try {
-      spawn_options options;
-      options.name = "stop token";
       fiber_ = spawn(options, [this] { relay(); });
-      has_fiber_ = true;
+      // A runtime that stops may cancel it before it starts, and then it never does.
+      cancel_shield const shielded;
+      while (!started_.load(std::memory_order_relaxed) && !fiber_.ready()) this_fiber::yield();
+      has_fiber_ = started_.load(std::memory_order_relaxed);
+      if (!has_fiber_) fiber_.get();
     } catch (runtime_stopped const&) {  // NOLINT: it is relayed when the scope is left
+    } catch (cancelled const&) {        // NOLINT: as above
     }
   }
   stop_relay(stop_relay const&) = delete;
@@ -60,6 +66,9 @@ public:
     return true;
   }
 
+  /// On a fiber or a thread, under no lock.
+  void stop() noexcept { (void)source_.request_stop(); }
+  [[nodiscard]] bool has_fiber() const noexcept { return has_fiber_; }
   [[nodiscard]] std::stop_token token() const noexcept { return source_.get_token(); }
   /// seq_cst: see cancel_scope::stop_token().
   [[nodiscard]] bool is_cancelled() const noexcept { return node_.state.load(std::memory_order_seq_cst) != 0; }
@@ -69,6 +78,7 @@ private:
 
   /// The fiber. It ends with the scope, whatever becomes of the runtime meanwhile.
   void relay() {
+    started_.store(true, std::memory_order_relaxed);  // publishes nothing
     while (!is_cancelled()) {
       time_point const deadline{std::chrono::nanoseconds{node_.deadline.load(std::memory_order_seq_cst)}};
       if (deadline <= deadline_after(std::chrono::nanoseconds{0})) {
@@ -97,6 +107,7 @@ private:
   std::stop_source source_;
   wait_list news_;  // its flag: there are some
   std::atomic<bool> left_{false};
+  std::atomic<bool> started_{false};
   bool has_fiber_ = false;  // from the beginning or never; others may ask
   task<void> fiber_;        // of who is in the scope
 };
@@ -113,6 +124,7 @@ public:
       list.push_back(link_);
     }
     if (self.ticket.set_relayed()) link_.relay(self.ticket.reason());
+    if (!relay_.has_fiber()) relay_.stop();  // the runtime stops, and cancels us
   }
   own_stop_token(own_stop_token const&) = delete;
   ~own_stop_token() { task_end::withdraw(current_fiber()->end, link_); }

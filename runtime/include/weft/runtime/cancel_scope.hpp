@@ -167,7 +167,8 @@ public:
   /// run on the thread that cancels, and a deadline counts when a wait meets it. A cancellation of an outer scope does
   /// not stop it. To be called by who is in the scope. The first call allocates, and starts a fiber that lives as long
   /// as the scope.
-  /// @throws std::bad_alloc
+  /// It gives way to others then, and is no cancellation point.
+  /// @throws std::bad_alloc, stack_unavailable
   [[nodiscard]] std::stop_token stop_token();
 
 private:
