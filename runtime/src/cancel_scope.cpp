@@ -2,10 +2,14 @@
 
 #include "fatal.hpp"
 #include "scopes.hpp"
+#include "task_end.hpp"
 #include "worker.hpp"
 
+#include <weft/runtime/detail/task_record.hpp>
 #include <weft/runtime/detail/wait_list.hpp>
+#include <weft/runtime/fiber_local.hpp>
 #include <weft/runtime/spawn.hpp>
+#include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timeout.hpp>
 #include <weft/runtime/waiter.hpp>
 
@@ -21,18 +25,29 @@ class stop_relay {
 public:
   explicit stop_relay(scope_node& node) : node_(node) {
     if (current_fiber() == nullptr) return;
+    spawn_options options;
+    options.name = "stop token";
+    options.start = start::eager;
     try {
-      spawn_options options;
-      options.name = "stop token";
       fiber_ = spawn(options, [this] { relay(); });
+      // A runtime that stops may cancel it before it starts, and then it never does.
+      cancel_shield const shielded;
+      while (!started_.load(std::memory_order_relaxed) && !fiber_.ready()) this_fiber::yield();
+      has_fiber_ = started_.load(std::memory_order_relaxed);
+      if (!has_fiber_) fiber_.get();
     } catch (runtime_stopped const&) {  // NOLINT: it is relayed when the scope is left
+    } catch (cancelled const&) {        // NOLINT: as above
     }
   }
   stop_relay(stop_relay const&) = delete;
   /// When nobody else refers to the scope any more.
-  ~stop_relay() {
+  ~stop_relay() { leave(); }
+
+  /// The scope is left. When this returns, callbacks have been called if it was cancelled before.
+  void leave() noexcept {
     if (fiber_.valid()) {
-      news_.set_flags_and_wake(left);
+      left_.store(true, std::memory_order_relaxed);  // the list's lock publishes it
+      news_.set_flags_and_wake(news);
       fiber_ = {};
     }
     if (is_cancelled()) (void)source_.request_stop();
@@ -40,21 +55,30 @@ public:
 
   /// The scope has been cancelled, or its deadline moved. Any thread, while the scope lives.
   void tell() noexcept {
-    if (fiber_.valid()) return news_.set_flags_and_wake(changed);
+    if (tell_fiber()) return;
     bool const on_fiber_or_thread = current_worker() == nullptr || current_fiber() != nullptr;
     if (is_cancelled() && on_fiber_or_thread) (void)source_.request_stop();
   }
+  /// The same under a lock.  @returns false if there is no fiber: then it is told when the scope is left
+  bool tell_fiber() noexcept {
+    if (!has_fiber_) return false;
+    news_.set_flags_and_wake(news);
+    return true;
+  }
 
+  /// On a fiber or a thread, under no lock.
+  void stop() noexcept { (void)source_.request_stop(); }
+  [[nodiscard]] bool has_fiber() const noexcept { return has_fiber_; }
   [[nodiscard]] std::stop_token token() const noexcept { return source_.get_token(); }
   /// seq_cst: see cancel_scope::stop_token().
   [[nodiscard]] bool is_cancelled() const noexcept { return node_.state.load(std::memory_order_seq_cst) != 0; }
 
 private:
-  static constexpr auto changed = wait_list::flag_a;
-  static constexpr auto left = wait_list::flag_b;
+  static constexpr auto news = wait_list::flag_a;
 
   /// The fiber. It ends with the scope, whatever becomes of the runtime meanwhile.
   void relay() {
+    started_.store(true, std::memory_order_relaxed);  // publishes nothing
     while (!is_cancelled()) {
       time_point const deadline{std::chrono::nanoseconds{node_.deadline.load(std::memory_order_seq_cst)}};
       if (deadline <= deadline_after(std::chrono::nanoseconds{0})) {
@@ -64,26 +88,72 @@ private:
       waiter self{"cancellation of a scope", cancellation::ignored};
       wait_node node{self};
       {
-        wait_list::section news{news_};
-        if ((news.flags() & left) != 0) return;
-        if (news.flags() != 0) {
-          news.set_flags(0);
+        wait_list::section list{news_};
+        if (left_.load(std::memory_order_relaxed)) return;
+        if (list.flags() == news) {
+          list.set_flags(0);
           continue;
         }
-        news.push_back(node);
+        list.push_back(node);
       }
       if (self.wait(deadline) == wake_cause::notified) continue;
-      wait_list::section news{news_};
-      news.remove(node);
+      wait_list::section list{news_};
+      list.remove(node);
     }
     (void)source_.request_stop();
   }
 
   scope_node& node_;
   std::stop_source source_;
-  wait_list news_;
-  task<void> fiber_;
+  wait_list news_;  // its flag: there are some
+  std::atomic<bool> left_{false};
+  std::atomic<bool> started_{false};
+  bool has_fiber_ = false;  // from the beginning or never; others may ask
+  task<void> fiber_;        // of who is in the scope
 };
+
+namespace {
+
+/// The stop token of a task's own scope, which has no node: this stands for it. It lives as a value of the fiber.
+class own_stop_token {
+public:
+  own_stop_token() : relay_(scope_), link_(*this) {
+    fiber_record& self = *current_fiber();
+    {
+      wait_list::section list{self.end};
+      list.push_back(link_);
+    }
+    if (self.ticket.set_relayed()) link_.relay(self.ticket.reason());
+    if (!relay_.has_fiber()) relay_.stop();  // the runtime stops, and cancels us
+  }
+  own_stop_token(own_stop_token const&) = delete;
+  ~own_stop_token() { task_end::withdraw(current_fiber()->end, link_); }
+
+  [[nodiscard]] std::stop_token get() const noexcept { return relay_.token(); }
+
+private:
+  struct link final : end_callback {
+    explicit link(own_stop_token& of) noexcept : of_(of) {}
+    void call() override {}  // never: it is gone before the task ends
+    void relay(cancel_reason reason) noexcept override {
+      cancel_unentered(of_.scope_, reason);
+      (void)of_.relay_.tell_fiber();
+    }
+    own_stop_token& of_;
+  };
+
+  scope_node scope_{scope_node::kind::scope};
+  stop_relay relay_;
+  link link_;
+};
+
+}  // namespace
+
+/// @returns one that is never stopped outside of a fiber
+[[nodiscard]] static std::stop_token own_stop_token_of_fiber() {
+  static fiber_local<own_stop_token> tokens;
+  return current_fiber() != nullptr ? tokens->get() : std::stop_token{};
+}
 
 void refuse_second_run() noexcept {
   fatal("cancel_scope::run() is called again: the first call has left the scope; make one for each");
@@ -96,15 +166,21 @@ void throw_timeout() {
 
 }  // namespace detail
 
-void cancel_scope::enter_with_deadline() noexcept {
-  auto const at = deadline();
-  if (at != never && at <= detail::deadline_after(std::chrono::nanoseconds{0})) {
-    detail::cancel_unentered(node_, cancel_reason::deadline);
-  }
+std::stop_token this_fiber::stop_token() { return detail::own_stop_token_of_fiber(); }
+
+void cancel_scope::enter_with_deadline(bool has_passed) noexcept {
+  if (has_passed) detail::cancel_unentered(node_, cancel_reason::deadline);
   detail::enter_scope(node_);
 }
 
 void cancel_scope::follow(std::stop_token token) { from_.emplace(std::move(token), canceller{this}); }
+
+void cancel_scope::unfollow() noexcept {
+  // From a fiber that stopped the token on this thread before: the library takes it for us, whose thread it is, and
+  // orders nothing. (See sanitizers.hpp.)
+  if (detail::worker* const w = detail::current_worker()) detail::sanitizer_acquire(&w->home);
+  from_.reset();  // waits for a canceller that is under way on another thread
+}
 
 void cancel_scope::cancel(cancel_reason reason) noexcept {
   if (detail::cancel_scope_node(node_, reason)) tell_relay();
@@ -141,9 +217,9 @@ std::stop_token cancel_scope::stop_token() {
   return relay->token();
 }
 
-void cancel_scope::end_relay() noexcept {
-  std::unique_ptr<detail::stop_relay> const relay{relay_.exchange(nullptr, std::memory_order_relaxed)};
-}
+void cancel_scope::leave_relay() noexcept { relay_.load(std::memory_order_relaxed)->leave(); }
+
+void cancel_scope::delete_relay() noexcept { delete relay_.load(std::memory_order_relaxed); }
 
 time_point current_deadline() noexcept { return detail::earliest_deadline(detail::current_context()); }
 

@@ -266,6 +266,12 @@ std::unique_ptr<char[]> copy_name(std::string_view name) {
 
 void cancel(fiber_record& fiber, cancel_reason reason) noexcept {
   if (fiber.ticket.request_cancel(reason) == wait_ticket::outcome::runnable) make_runnable(fiber, placement::back);
+  if (fiber.ticket.relays()) [[unlikely]] {
+    wait_list::section const list{fiber.end};
+    list.for_each([reason](wait_node& node) {
+      if (node.owner == nullptr) static_cast<end_callback&>(node).relay(reason);
+    });
+  }
 }
 
 void release_handle(fiber_record& fiber) noexcept {

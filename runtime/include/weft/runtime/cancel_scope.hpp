@@ -76,7 +76,8 @@ using maybe_result_t = typename detail::maybe_result<detail::result_in_scope<F>>
 /// The waits of the block in which it lives, from here on, or up to the end of run(). Automatic storage: it is left in
 /// order, by the fiber or thread that entered it, or the process is aborted with a message.
 /// @par Thread safety
-/// cancel(), cancel_requested(), owns(), reschedule() and deadline() by any fiber and thread, at once, while it lives.
+/// cancel(), cancel_requested(), owns(), reschedule() and deadline() by any fiber and thread, at once, while it lives:
+/// whoever lets others call them joins them before it dies.
 /// @par Cost
 /// Nothing is allocated, and no timer is armed: a deadline is what waits inside of it look at.
 class cancel_scope {
@@ -86,7 +87,7 @@ public:
   /// It is cancelled, with reason deadline, when `deadline` passes: then a wait that is under way ends, and otherwise
   /// the next one throws. One that has passed already cancels at once.
   explicit cancel_scope(time_point deadline) noexcept : node_(detail::scope_node::kind::scope, deadline) {
-    enter_with_deadline();
+    enter_with_deadline(deadline != never && deadline <= detail::deadline_after(std::chrono::nanoseconds{0}));
   }
   template <class Clock, class Duration>
   explicit cancel_scope(std::chrono::time_point<Clock, Duration> deadline) noexcept
@@ -94,7 +95,9 @@ public:
   /// The same with the deadline `limit` from now. Zero or less cancels at once.
   template <class Rep, class Period>
   explicit cancel_scope(std::chrono::duration<Rep, Period> limit) noexcept
-      : cancel_scope(detail::deadline_after(detail::to_nanoseconds(limit))) {}
+      : node_(detail::scope_node::kind::scope, detail::deadline_after(detail::to_nanoseconds(limit))) {
+    enter_with_deadline(limit <= limit.zero());
+  }
   /// It is cancelled, with reason user, when `token` is stopped.
   explicit cancel_scope(std::stop_token token) : cancel_scope() { follow(std::move(token)); }
   cancel_scope(cancel_scope const&) = delete;
@@ -102,6 +105,8 @@ public:
   /// Leaves the scope, unless run() has. What was thrown for it passes on: run() absorbs that.
   ~cancel_scope() {
     if (!left_) leave();
+    if (relay_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+      delete_relay();
   }
   static void* operator new(std::size_t) = delete;
   static void* operator new[](std::size_t) = delete;
@@ -158,10 +163,12 @@ public:
 
   /// A token that is stopped when the scope is cancelled, or when its deadline passes, for code that knows nothing of
   /// waits. Callbacks registered with it run on a fiber of their own, or on the one that leaves the scope, before it is
-  /// left; they should not wait. In a scope of a plain thread they run on the thread that cancels, and a deadline
-  /// counts when a wait meets it. A cancellation of an outer scope does not stop it. To be called by who is in the
-  /// scope. The first call allocates, and starts a fiber that lives as long as the scope.
-  /// @throws std::bad_alloc
+  /// left. They must not wait: `std::stop_callback` tells threads apart, not fibers. In a scope of a plain thread they
+  /// run on the thread that cancels, and a deadline counts when a wait meets it. A cancellation of an outer scope does
+  /// not stop it. To be called by who is in the scope. The first call allocates, and starts a fiber that lives as long
+  /// as the scope.
+  /// It gives way to others then, and is no cancellation point.
+  /// @throws std::bad_alloc, stack_unavailable
   [[nodiscard]] std::stop_token stop_token();
 
 private:
@@ -177,15 +184,17 @@ private:
 
   void leave() noexcept {
     left_ = true;
-    if (from_) from_.reset();  // waits for a canceller that is under way
+    if (from_) unfollow();
     if (relay_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
-      end_relay();
+      leave_relay();
     detail::leave_scope(node_);
   }
-  void enter_with_deadline() noexcept;
+  void enter_with_deadline(bool has_passed) noexcept;
   void follow(std::stop_token token);
+  void unfollow() noexcept;
   void tell_relay() const noexcept;
-  void end_relay() noexcept;
+  void leave_relay() noexcept;
+  void delete_relay() noexcept;
 
   mutable detail::scope_node node_;
   std::optional<std::stop_callback<canceller>> from_;

@@ -19,6 +19,20 @@ namespace weft::inline v0 {
 namespace detail {
 /// A time limit has passed, and its scope has been left.  @throws cancelled  of an outer scope, or else timeout_error
 [[noreturn]] void throw_timeout();
+
+/// @param limit  a duration or a time_point
+template <class Limit, class F>
+result_in_scope<F> call_with_limit(Limit limit, F&& f) {
+  {
+    cancel_scope scope{limit};
+    try {
+      return call_in_scope(std::forward<F>(f), scope);
+    } catch (cancelled const& c) {
+      if (!scope.owns(c)) throw;
+    }
+  }
+  throw_timeout();
+}
 }  // namespace detail
 
 /// Calls `f` with a deadline.
@@ -30,15 +44,7 @@ namespace detail {
 /// A deadline that has passed already throws at `f`'s first wait.
 template <scope_callable F>
 detail::result_in_scope<F> with_deadline(time_point deadline, F&& f) {
-  {
-    cancel_scope scope{deadline};
-    try {
-      return detail::call_in_scope(std::forward<F>(f), scope);
-    } catch (cancelled const& c) {
-      if (!scope.owns(c)) throw;
-    }
-  }
-  detail::throw_timeout();
+  return detail::call_with_limit(deadline, std::forward<F>(f));
 }
 
 /// The same with a time point of any clock.
@@ -50,7 +56,7 @@ detail::result_in_scope<F> with_deadline(std::chrono::time_point<Clock, Duration
 /// The same with a deadline `limit` from now. With zero or less, `f`'s first wait throws.
 template <class Rep, class Period, scope_callable F>
 detail::result_in_scope<F> with_timeout(std::chrono::duration<Rep, Period> limit, F&& f) {
-  return weft::with_deadline(detail::deadline_after(detail::to_nanoseconds(limit)), std::forward<F>(f));
+  return detail::call_with_limit(limit, std::forward<F>(f));
 }
 
 /// Calls `f` with a deadline, and goes on without its result when that ends one of its waits.
@@ -71,7 +77,8 @@ template <class Clock, class Duration, scope_callable F>
 /// The same with a deadline `limit` from now.
 template <class Rep, class Period, scope_callable F>
 [[nodiscard]] maybe_result_t<F> move_on_after(std::chrono::duration<Rep, Period> limit, F&& f) {
-  return weft::move_on_at(detail::deadline_after(detail::to_nanoseconds(limit)), std::forward<F>(f));
+  cancel_scope scope{limit};
+  return scope.run(std::forward<F>(f));
 }
 
 }  // namespace weft::inline v0

@@ -105,7 +105,8 @@ struct task_record final : Base {
       name_of_callable<F>(), Base::in_group};
 };
 
-/// What is called at a task's end: a place in the list of those who wait for it, without a waiter.
+/// What is called at a task's end, or is to learn of its cancellation: a place in the list of those who wait for the
+/// end, without a waiter.
 struct end_callback : wait_node {
   end_callback() noexcept : wait_node(nullptr) {}
   end_callback(end_callback const&) = delete;
@@ -114,6 +115,8 @@ struct end_callback : wait_node {
   virtual bool told() noexcept { return false; }
   /// Then, without the lock, on the fiber that has ended; its record may be gone. The node is not touched afterwards.
   virtual void call() = 0;
+  /// The task has been cancelled, and its ticket relays that. Under the list's lock.
+  virtual void relay(cancel_reason reason) noexcept { (void)reason; }
   end_callback* next_callback = nullptr;
 };
 void add_end_callback_node(fiber_record& record, std::unique_ptr<end_callback> callback);

@@ -93,6 +93,13 @@ public:
       return first;
     }
 
+    /// Calls `f` for each, oldest first.
+    template <class F>
+    void for_each(F&& f) const {
+      Node* const first = head();
+      for (Node* node = first; node != nullptr; node = node->next == first ? nullptr : node->next) f(*node);
+    }
+
     /// Takes out the oldest whose waits can still be claimed, at most `most`, and appends them by `next` to `last`.
     /// They are to be woken when the lock has been released.  @returns the new last one
     [[nodiscard]] link* claim(std::size_t most, link* last) noexcept {

@@ -149,6 +149,14 @@ public:
   /// relaxed: a hint between waits. Whoever acts on it asks for the reason(), which acquires.
   [[nodiscard]] bool cancel_requested() const noexcept { return (word_.load(relaxed) & cancel_bit) != 0; }
 
+  /// From now on who cancels finds relays(), and has something to tell.  @returns whether it has been cancelled already
+  [[nodiscard]] bool set_relayed() noexcept {
+    // Of this and request_cancel(), which change one word, one sees the other. acquire: pairs with that.
+    return (word_.fetch_or(relayed_bit, acquire) & cancel_bit) != 0;
+  }
+  /// relaxed: asked after request_cancel(); what is told lies behind a lock.
+  [[nodiscard]] bool relays() const noexcept { return (word_.load(relaxed) & relayed_bit) != 0; }
+
   /// The reason given, once cancel_requested().  acquire: pairs with request_cancel().
   [[nodiscard]] cancel_reason reason() const noexcept {
     return static_cast<cancel_reason>((word_.load(acquire) >> reason_shift) & 7U);
@@ -163,7 +171,7 @@ public:
 
   /// The word itself, for an OS thread that sleeps on it.
   [[nodiscard]] auto& word() noexcept { return word_; }
-  static constexpr std::uint32_t woken_bit = 1U << 11;
+  static constexpr std::uint32_t woken_bit = 1U << 12;
 
 private:
   static constexpr auto relaxed =
@@ -171,18 +179,19 @@ private:
   static constexpr auto acquire = std::memory_order_acquire;
   static constexpr auto acq_rel = std::memory_order_acq_rel;
 
-  //  13..12 cause | 11 woken | 10 claimed | 9 parked | 8 heeds | 7 cancellable | 6 open |
-  //                                                              5 look | 4 poked | 3..1 reason | 0 cancel
+  //  14..13 cause | 12 woken | 11 claimed | 10 parked | 9 heeds | 8 cancellable | 7 open |
+  //                                                  6 relayed | 5 look | 4 poked | 3..1 reason | 0 cancel
   static constexpr std::uint32_t cancel_bit = 1U << 0;       // request_cancel() sets it; nobody clears it
   static constexpr unsigned reason_shift = 1;                // set together with cancel
   static constexpr std::uint32_t poked_bit = 1U << 4;        // poke() sets it; heed_poke() clears it
   static constexpr std::uint32_t look_bit = 1U << 5;         // the party sets and clears it
-  static constexpr std::uint32_t open_bit = 1U << 6;         // begin() sets it, and clears all to its left
-  static constexpr std::uint32_t cancellable_bit = 1U << 7;  // only beside open: the own scope's cancellation ends it
-  static constexpr std::uint32_t heeds_bit = 1U << 8;        // only beside open: a poke interrupts it
-  static constexpr std::uint32_t parked_bit = 1U << 9;       // park(); poke() takes it back
-  static constexpr std::uint32_t claimed_bit = 1U << 10;     // the one winner
-  static constexpr unsigned cause_shift = 12;                // set together with woken
+  static constexpr std::uint32_t relayed_bit = 1U << 6;      // set_relayed() sets it; nobody clears it
+  static constexpr std::uint32_t open_bit = 1U << 7;         // begin() sets it, and clears all to its left
+  static constexpr std::uint32_t cancellable_bit = 1U << 8;  // only beside open: the own scope's cancellation ends it
+  static constexpr std::uint32_t heeds_bit = 1U << 9;        // only beside open: a poke interrupts it
+  static constexpr std::uint32_t parked_bit = 1U << 10;      // park(); poke() takes it back
+  static constexpr std::uint32_t claimed_bit = 1U << 11;     // the one winner
+  static constexpr unsigned cause_shift = 13;                // set together with woken
   static constexpr std::uint32_t sticky = open_bit - 1U;
 
   static constexpr std::uint32_t encode(wake_cause cause) noexcept {
