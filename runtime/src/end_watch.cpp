@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <system_error>
+#include <utility>
 
 namespace weft::inline v0::detail {
 
@@ -35,7 +36,8 @@ void end_watch::push(node& ended) noexcept {
   wait_list::section const lock{list_};
   (last_ended_ != nullptr ? last_ended_->next_ended : first_ended_) = &ended;
   last_ended_ = &ended;
-  if (waiting_ != nullptr) (void)waiting_->notify(placement::joiner);
+  // Once: who has been woken is gone before it takes the lock again.
+  if (waiter* const w = std::exchange(waiting_, nullptr)) (void)w->notify(placement::joiner);
 }
 
 bool end_watch::node::told() noexcept {
