@@ -25,12 +25,18 @@ class stop_relay {
 public:
   explicit stop_relay(scope_node& node) : node_(node) {
     if (current_fiber() == nullptr) return;
+    spawn_options options;
+    options.name = "stop token";
+    options.start = start::eager;
     try {
-      spawn_options options;
-      options.name = "stop token";
       fiber_ = spawn(options, [this] { relay(); });
-      has_fiber_ = true;
+      // A runtime that stops may cancel it before it starts, and then it never does.
+      cancel_shield const shielded;
+      while (!started_.load(std::memory_order_relaxed) && !fiber_.ready()) this_fiber::yield();
+      has_fiber_ = started_.load(std::memory_order_relaxed);
+      if (!has_fiber_) fiber_.get();
     } catch (runtime_stopped const&) {  // NOLINT: it is relayed when the scope is left
+    } catch (cancelled const&) {        // NOLINT: as above
     }
   }
   stop_relay(stop_relay const&) = delete;
@@ -55,10 +61,14 @@ public:
   }
   /// The same under a lock.  @returns false if there is no fiber: then it is told when the scope is left
   bool tell_fiber() noexcept {
-    if (has_fiber_) news_.set_flags_and_wake(news);
-    return has_fiber_;
+    if (!has_fiber_) return false;
+    news_.set_flags_and_wake(news);
+    return true;
   }
 
+  /// On a fiber or a thread, under no lock.
+  void stop() noexcept { (void)source_.request_stop(); }
+  [[nodiscard]] bool has_fiber() const noexcept { return has_fiber_; }
   [[nodiscard]] std::stop_token token() const noexcept { return source_.get_token(); }
   /// seq_cst: see cancel_scope::stop_token().
   [[nodiscard]] bool is_cancelled() const noexcept { return node_.state.load(std::memory_order_seq_cst) != 0; }
@@ -68,6 +78,7 @@ private:
 
   /// The fiber. It ends with the scope, whatever becomes of the runtime meanwhile.
   void relay() {
+    started_.store(true, std::memory_order_relaxed);  // publishes nothing
     while (!is_cancelled()) {
       time_point const deadline{std::chrono::nanoseconds{node_.deadline.load(std::memory_order_seq_cst)}};
       if (deadline <= deadline_after(std::chrono::nanoseconds{0})) {
@@ -96,6 +107,7 @@ private:
   std::stop_source source_;
   wait_list news_;  // its flag: there are some
   std::atomic<bool> left_{false};
+  std::atomic<bool> started_{false};
   bool has_fiber_ = false;  // from the beginning or never; others may ask
   task<void> fiber_;        // of who is in the scope
 };
@@ -112,6 +124,7 @@ public:
       list.push_back(link_);
     }
     if (self.ticket.set_relayed()) link_.relay(self.ticket.reason());
+    if (!relay_.has_fiber()) relay_.stop();  // the runtime stops, and cancels us
   }
   own_stop_token(own_stop_token const&) = delete;
   ~own_stop_token() { task_end::withdraw(current_fiber()->end, link_); }
@@ -161,6 +174,13 @@ void cancel_scope::enter_with_deadline(bool has_passed) noexcept {
 }
 
 void cancel_scope::follow(std::stop_token token) { from_.emplace(std::move(token), canceller{this}); }
+
+void cancel_scope::unfollow() noexcept {
+  // From a fiber that stopped the token on this thread before: the library takes it for us, whose thread it is, and
+  // orders nothing. (See sanitizers.hpp.)
+  if (detail::worker* const w = detail::current_worker()) detail::sanitizer_acquire(&w->home);
+  from_.reset();  // waits for a canceller that is under way on another thread
+}
 
 void cancel_scope::cancel(cancel_reason reason) noexcept {
   if (detail::cancel_scope_node(node_, reason)) tell_relay();

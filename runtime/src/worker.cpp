@@ -154,6 +154,7 @@ void worker::arrive(void* from) noexcept {
       return;
     case after::cache_stack:
       left_stack_->context = from;
+      sanitizer_acquire(left_stack_);  // from the fiber that was on it, and wrote where the registers are now
       reset_floating_point_of(from);
       stacks.give(left_stack_);
       return;

@@ -76,7 +76,8 @@ using maybe_result_t = typename detail::maybe_result<detail::result_in_scope<F>>
 /// The waits of the block in which it lives, from here on, or up to the end of run(). Automatic storage: it is left in
 /// order, by the fiber or thread that entered it, or the process is aborted with a message.
 /// @par Thread safety
-/// cancel(), cancel_requested(), owns(), reschedule() and deadline() by any fiber and thread, at once, while it lives.
+/// cancel(), cancel_requested(), owns(), reschedule() and deadline() by any fiber and thread, at once, while it lives:
+/// whoever lets others call them joins them before it dies.
 /// @par Cost
 /// Nothing is allocated, and no timer is armed: a deadline is what waits inside of it look at.
 class cancel_scope {
@@ -162,10 +163,12 @@ public:
 
   /// A token that is stopped when the scope is cancelled, or when its deadline passes, for code that knows nothing of
   /// waits. Callbacks registered with it run on a fiber of their own, or on the one that leaves the scope, before it is
-  /// left; they should not wait. In a scope of a plain thread they run on the thread that cancels, and a deadline
-  /// counts when a wait meets it. A cancellation of an outer scope does not stop it. To be called by who is in the
-  /// scope. The first call allocates, and starts a fiber that lives as long as the scope.
-  /// @throws std::bad_alloc
+  /// left. They must not wait: `std::stop_callback` tells threads apart, not fibers. In a scope of a plain thread they
+  /// run on the thread that cancels, and a deadline counts when a wait meets it. A cancellation of an outer scope does
+  /// not stop it. To be called by who is in the scope. The first call allocates, and starts a fiber that lives as long
+  /// as the scope.
+  /// It gives way to others then, and is no cancellation point.
+  /// @throws std::bad_alloc, stack_unavailable
   [[nodiscard]] std::stop_token stop_token();
 
 private:
@@ -181,13 +184,14 @@ private:
 
   void leave() noexcept {
     left_ = true;
-    if (from_) from_.reset();  // waits for a canceller that is under way
+    if (from_) unfollow();
     if (relay_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
       leave_relay();
     detail::leave_scope(node_);
   }
   void enter_with_deadline(bool has_passed) noexcept;
   void follow(std::stop_token token);
+  void unfollow() noexcept;
   void tell_relay() const noexcept;
   void leave_relay() noexcept;
   void delete_relay() noexcept;
