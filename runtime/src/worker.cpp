@@ -153,7 +153,9 @@ void worker::arrive(void* from) noexcept {
       return;
     case after::cache_stack:
       left_stack_->context = from;
+      sanitizer_thread::ignore_accesses();  // to where frames of the fiber that has ended have been
       reset_floating_point_of(from);
+      sanitizer_thread::watch_accesses();
       stacks.give(left_stack_);
       return;
     case after::nothing: own_context_ = from; return;
