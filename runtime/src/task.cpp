@@ -64,7 +64,8 @@ namespace {
 [[gnu::always_inline]] inline void free_record(fiber_record& record) noexcept {
   if (record.error && !record.collected) [[unlikely]]
     report_uncollected(record);
-  if (auto* const extras = record.extras.load(std::memory_order_relaxed); extras != nullptr) extras_deleter{}(extras);
+  if (auto* const extras = record.extras.load(std::memory_order_relaxed); extras != nullptr) [[unlikely]]
+    extras_deleter{}(extras);
   auto const size_class = record.size_class;
   if (record.type->destroy != nullptr) {
     record.type->destroy(record);
@@ -256,20 +257,26 @@ std::uint64_t count_spawn(worker& w) noexcept {
 
 }  // namespace
 
-void submit_heir(fiber_record& record, worker* w) {
-  // In debug mode every fiber has extras, so this one look is enough for both.
-  if (w->current->extras.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
-    inherit(record, w->home, __builtin_return_address(0));
-  submit(record, w);
-}
+namespace {
 
-void submit(fiber_record& record, worker* w) noexcept {
+[[gnu::always_inline]] inline void submit_here(fiber_record& record, worker* w) noexcept {
   record.stack_class = w->home.default_stack_class;
   record.parent = w->current->id;
   record.id = count_spawn(*w);
   prepare(record, w->home);
   under_identity const scheduler_code{w->identity, &record};
   w->enqueue(record, placement::back);
+}
+
+}  // namespace
+
+void submit(fiber_record& record, worker* w) noexcept { submit_here(record, w); }
+
+void submit_heir(fiber_record& record, worker* w) {
+  // In debug mode every fiber has extras, so this one look is enough for both.
+  if (w->current->extras.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    inherit(record, w->home, __builtin_return_address(0));
+  submit_here(record, w);
 }
 
 void submit(fiber_record& record, scheduler* home, spawn_options const& options,

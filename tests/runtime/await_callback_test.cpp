@@ -291,8 +291,8 @@ TEST_CASE("the same for 2000 seeds in a simulation", "[await_callback][simulatio
   for (std::uint64_t seed = 0; seed < scaled(2000); ++seed) {
     weft::testing::simulation sim{seed};
     sim.run([&] {
-      int accepted = 0;
-      int arrived = 0;
+      std::atomic<int> accepted{0};
+      std::atomic<int> arrived{0};
       std::vector<weft::task<void>> answering;
       auto caller = weft::spawn([&] {
         (void)await_callback<int>([&](auto resolve) {

@@ -173,7 +173,6 @@ TEST_CASE("rule 7: callables wait at the end of a cancelled fiber, or get cancel
   run_on(some_workers(), [] {
     int ended = 0;
     weft::event started;
-    weft::event unwinding;
     auto t = weft::spawn([&] {
       defer const last{[&] {
         weft::sleep_for(1us);

@@ -190,7 +190,6 @@ TEST_CASE("rule 22: one SIGINT cancels what each of several threads runs, and th
           "[run][rule22]") {
   auto const d = with_default_sigint([] {
     constexpr int several = 5;
-    weft::event go;
     std::latch running{several};
     std::atomic<int> cancelled{0};
     std::vector<std::thread> threads;
@@ -346,8 +345,8 @@ TEST_CASE("rule 22: a guest's caller runs its fibers, and leaves SIGINT alone", 
 }
 
 TEST_CASE("runs come and go on several threads, with and without the signal", "[run][rule22][stress]") {
-  auto const rounds = scaled(60);
-  auto const d = with_default_sigint([rounds] {
+  constexpr auto rounds = scaled(60);
+  auto const d = with_default_sigint([] {
     for (std::size_t round = 0; round < rounds; ++round) {
       std::vector<std::thread> threads;
       std::latch running{3};
