@@ -60,9 +60,9 @@ void sleep_until(std::chrono::time_point<Clock, Duration> deadline) {
 /// Whether the next wait here would throw `cancelled`: whether the task, or a cancel scope that counts here, has been
 /// cancelled or its deadline has passed. Also for a thread, which can be in scopes, too.
 [[nodiscard]] bool cancel_requested() noexcept;
-/// A token that is stopped when the calling task is cancelled, whatever scopes and shields it is in; for code that knows
-/// nothing of waits. Callbacks run as those of cancel_scope::stop_token() do. Outside of a fiber: one that is never
-/// stopped. The first call allocates, and starts a fiber that lives as long as the task; no cancellation point.
+/// A token that is stopped when the calling task is cancelled, whatever scopes and shields it is in; for code that
+/// knows nothing of waits. Callbacks run as those of cancel_scope::stop_token() do. Outside of a fiber: one that is
+/// never stopped. The first call allocates, and starts a fiber that lives as long as the task; no cancellation point.
 /// @throws std::bad_alloc, stack_unavailable
 [[nodiscard]] std::stop_token stop_token();
 
