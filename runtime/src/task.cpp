@@ -236,16 +236,6 @@ void prepare(fiber_record& record, scheduler& home) noexcept {
   record_pool::set_live(record);
 }
 
-[[gnu::noinline, gnu::cold]] void inherit(fiber_record& record, scheduler const& home, void const* site) {
-  try {
-    record.extras.store(extras_for_spawn(home, nullptr, site).release(),
-                        std::memory_order_relaxed);  // still ours alone
-  } catch (...) {
-    discard_record(&record, record.size_class);
-    throw;
-  }
-}
-
 /// @returns the new fiber's id
 std::uint64_t count_spawn(worker& w) noexcept {
   under_identity const scheduler_code{w.identity};
@@ -268,6 +258,18 @@ namespace {
   w->enqueue(record, placement::back);
 }
 
+/// A function of its own, to which submit_heir() goes over: it need not save registers for a call.
+[[gnu::noinline, gnu::cold]] void submit_with_extras(fiber_record& record, worker* w, void const* site) {
+  try {
+    auto extras = extras_for_spawn(w->home, nullptr, site);
+    record.extras.store(extras.release(), std::memory_order_relaxed);  // nobody else sees it yet
+  } catch (...) {
+    discard_record(&record, record.size_class);
+    throw;
+  }
+  submit_here(record, w);
+}
+
 }  // namespace
 
 void submit(fiber_record& record, worker* w) noexcept { submit_here(record, w); }
@@ -275,7 +277,7 @@ void submit(fiber_record& record, worker* w) noexcept { submit_here(record, w); 
 void submit_heir(fiber_record& record, worker* w) {
   // In debug mode every fiber has extras, so this one look is enough for both.
   if (w->current->extras.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
-    inherit(record, w->home, __builtin_return_address(0));
+    return submit_with_extras(record, w, __builtin_return_address(0));
   submit_here(record, w);
 }
 
