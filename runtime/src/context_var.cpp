@@ -67,14 +67,14 @@ static_assert(sizeof(context_table) % alignof(context_table::entry) == 0);
 
 namespace {
 
-struct thread_context {
-  thread_context() noexcept = default;
-  thread_context(thread_context const&) = delete;
-  ~thread_context() { context_ref const last{std::exchange(seen, nullptr)}; }
+struct seen_on_thread {
+  seen_on_thread() noexcept = default;
+  seen_on_thread(seen_on_thread const&) = delete;
+  ~seen_on_thread() { context_ref const last{std::exchange(seen, nullptr)}; }
   context_table* seen = nullptr;  // owned
   std::uint64_t number = 0;       // see context_holder()
 };
-thread_local thread_context context_of_thread;
+thread_local seen_on_thread context_of_thread;
 
 // Never inlined and opaque, as current_worker() is: the address of what is a thread's must not be kept over a wait. And
 // not watched: callbacks at the ends of fibers use their worker's, one after another.
