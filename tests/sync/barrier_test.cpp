@@ -107,7 +107,6 @@ TEST_CASE("rounds hold under timeouts that race with them", "[barrier]") {
   constexpr int parties = 3;
   weft::barrier b{parties};
   std::atomic<long> passed{0};
-  std::atomic<bool> stop{false};
   auto const party = [&](unsigned number) {
     std::minstd_rand random{seed + number};
     for (std::size_t i = 0; i < scaled(1000); ++i) {
