@@ -274,6 +274,31 @@ void generators() {
   });
 }
 
+void scopes() {
+  constexpr int rounds = 100'000;
+  counted(rounds, [] {
+    for (int i = 0; i < rounds; ++i) {
+      weft::cancel_scope const plain;
+      weft::cancel_scope const limited{std::chrono::hours{1}};
+      weft::cancel_shield const shield;
+    }
+  });
+}
+
+void locks() {
+  constexpr int rounds = 100'000;
+  weft::mutex mutex;
+  weft::semaphore permits{1};
+  counted(rounds, [&] {
+    for (int i = 0; i < rounds; ++i) {
+      mutex.lock();
+      permits.acquire();
+      permits.release();
+      mutex.unlock();
+    }
+  });
+}
+
 struct scenario {
   char const* name;
   void (*body)();
@@ -289,6 +314,8 @@ constexpr std::array scenarios{
     scenario{"event_wake_with_limit", timed_wakes, true},
     scenario{"generator_item", generator_items, true},
     scenario{"generator_made_and_iterated_once", generators, false},
+    scenario{"scopes_entered_and_left", scopes, true},
+    scenario{"uncontended_locks", locks, true},
     scenario{"sleep_100us", sleeps, false},
     scenario{"offload", offloads, false, false},
 };
