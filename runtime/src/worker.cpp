@@ -289,12 +289,8 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
 
 /// What runs next after a fiber has ended: the joiner that stepped aside for it, but every so often another first.
 [[gnu::always_inline]] inline fiber_record* worker::after_end(fiber_record* joiner) noexcept {
-  if (joiner == nullptr) [[likely]] {
-    fiber_record* const next = pick_next();
-    if (help_put_off_) [[unlikely]]
-      call_help_now();
-    return next;
-  }
+  if (joiner == nullptr) [[likely]]
+    return pick_next();
   ticks_ = ticks_ - 1;
   if ((ticks_ & glance_mask) != 0) [[likely]]
     return joiner;
