@@ -109,8 +109,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] context_table* exchange_seen(context_table
 void ensure_place() {
   fiber_record* const self = current_fiber();
   if (self == nullptr || self->extras.load(std::memory_order_relaxed) != nullptr) return;
-  // release: publishes the rest of it to snapshots, which read the name.
-  self->extras.store(make_extras({}).release(), std::memory_order_release);
+  self->set_extras(make_extras({}).release());
 }
 
 /// `from`, in which `key` has `value`, or no value if that is null.  @throws std::bad_alloc
@@ -214,13 +213,14 @@ void refuse_context_end() noexcept {
       "automatic storage");
 }
 
-void leave_context(stack& of) noexcept {
+void leave_things(stack& of) noexcept {
+  destroy_locals(of);
   // Again and again, for destructors may set variables, and ask for values of fiber_locals.
   while (seen_by_caller() != nullptr) {
     cancel_shield const shielded;
     context_ref const last{exchange_seen(nullptr)};
   }
-  if (of.locals != nullptr) destroy_locals(of);
+  destroy_locals(of);
 }
 
 // --- extras, in which fibers keep them ---

@@ -60,10 +60,12 @@ public:
   /// A visitor that has entered begins a fiber, before it queues it.  relaxed: its leave() publishes the number.
   void note_begin() noexcept { begun_outside_.fetch_add(1, std::memory_order_relaxed); }
 
-  /// One more beginning or end on the worker whose counter it is: on that worker only.
-  static void add_one(count& own) noexcept {
-    // relaxed: nobody else writes it. release: pairs with live(): the end of a fiber publishes what it began.
-    own.store(own.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  /// One more beginning or end on the worker whose counter it is: on that worker only.  @returns how many before
+  static std::uint64_t add_one(count& own) noexcept {
+    auto const before = own.load(std::memory_order_relaxed);  // nobody else writes it
+    // release: pairs with live(): the end of a fiber publishes what it began.
+    own.store(before + 1, std::memory_order_release);
+    return before;
   }
 
   /// Fibers that live. One that begins or ends meanwhile may count as alive or not; none that lived all the time is

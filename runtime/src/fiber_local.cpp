@@ -32,7 +32,9 @@ thread_local thread_values values_of_thread;
 WEFT_UNINSTRUMENTED [[gnu::noinline]] local_node*& local_nodes() noexcept {
   asm volatile("" ::: "memory");
   fiber_record* const self = current_fiber();
-  return self != nullptr ? self->place->locals : values_of_thread.newest;
+  if (self == nullptr) return values_of_thread.newest;
+  self->leaves_things = true;  // where there is no value yet, one is about to be made
+  return self->place->locals;
 }
 
 std::uint64_t new_local_key() noexcept {

@@ -147,14 +147,30 @@ void print_unhandled(std::exception_ptr const& error, std::string_view task, std
   }
 }
 
+std::int64_t record_cache::out() const noexcept {
+  std::int64_t out = taken_;
+  for (auto const& list : lists_) out -= list.count;
+  return out;
+}
+
+void record_cache::fill(std::size_t size_class) {
+  auto& list = lists_[size_class];
+  list.head = pool_.take(size_class, batch);
+  std::int64_t count = 0;
+  for (fiber_record const* r = list.head; r != nullptr; r = r->next) ++count;
+  list.count = count;
+  taken_.add(count);
+}
+
 void record_cache::spill(std::size_t size_class) noexcept {
   auto& list = lists_[size_class];
   fiber_record* keep_last = list.head;
-  for (std::size_t n = 1; n < keep / 2; ++n) keep_last = keep_last->next;
+  for (std::int64_t n = 1; n < keep / 2; ++n) keep_last = keep_last->next;
   fiber_record* const first = keep_last->next;
   fiber_record* last = first;
   while (last->next != nullptr) last = last->next;
   keep_last->next = nullptr;
+  taken_.add(keep / 2 - list.count);
   list.count = keep / 2;
   pool_.give(size_class, first, last);
 }
@@ -166,7 +182,9 @@ void record_cache::flush() noexcept {
     fiber_record* last = list.head;
     while (last->next != nullptr) last = last->next;
     pool_.give(c, list.head, last);
-    list = {};
+    taken_.add(-list.count);
+    list.head = nullptr;
+    list.count = 0;
   }
 }
 

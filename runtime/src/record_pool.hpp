@@ -12,6 +12,7 @@
 
 #include "sanitizers.hpp"
 
+#include <weft/runtime/detail/published.hpp>
 #include <weft/runtime/detail/task_record.hpp>
 
 #include <array>
@@ -159,29 +160,26 @@ public:
     auto const size_class = class_of_size(bytes);
     if (size_class >= record_pool::classes) [[unlikely]] {
       void* const large = pool_.take_large(bytes);
-      count(1);
+      taken_.add(1);
       sanitizer_release(large);  // to the fiber on whose behalf this is
       return large;
     }
     auto& list = lists_[size_class];
-    if (list.head == nullptr) [[unlikely]] {
-      list.head = pool_.take(size_class, batch);
-      list.count = 0;
-      for (fiber_record const* r = list.head; r != nullptr; r = r->next) ++list.count;
-    }
+    if (list.head == nullptr) [[unlikely]]
+      fill(size_class);
     fiber_record* const r = list.head;
     list.head = r->next;
-    --list.count;
-    count(1);
+    list.count.add(-1);
     sanitizer_release(r);  // as above
     forget_poison(r, bytes);
     return r;
   }
 
   void give(void* record, std::size_t size_class) noexcept {
-    count(-1);
-    if (size_class >= record_pool::classes) [[unlikely]]
+    if (size_class >= record_pool::classes) [[unlikely]] {
+      taken_.add(-1);
       return pool_.give(size_class, static_cast<fiber_record*>(record), nullptr);
+    }
     auto* const r = static_cast<fiber_record*>(record);
     sanitizer_acquire(r);  // from the fiber on whose behalf this is
     poison(reinterpret_cast<std::byte*>(r) + sizeof(fiber_record),
@@ -189,31 +187,29 @@ public:
     auto& list = lists_[size_class];
     r->next = list.head;
     list.head = r;
-    if (++list.count > keep) [[unlikely]]
+    list.count.add(1);
+    if (list.count > keep) [[unlikely]]
       spill(size_class);
   }
 
   [[nodiscard]] bool is_of(record_pool const* pool) const noexcept { return &pool_ == pool; }
-  /// Taken less given; may be negative, for records move between workers. Any thread.
-  [[nodiscard]] std::int64_t out() const noexcept { return out_.load(std::memory_order_relaxed); }
+  /// Taken less given; may be negative, for records move between workers. Any thread; exact when the worker rests.
+  [[nodiscard]] std::int64_t out() const noexcept;
   void flush() noexcept;
 
 private:
-  static constexpr std::size_t keep = 4096;
+  static constexpr std::int64_t keep = 4096;
   static constexpr std::size_t batch = 256;
   struct free_list {
     fiber_record* head = nullptr;
-    std::size_t count = 0;
+    published<std::int64_t> count{};
   };
+  void fill(std::size_t size_class);
   void spill(std::size_t size_class) noexcept;
-  void count(std::int64_t n) noexcept {
-    // relaxed: a single writer; a reader that wants more than a hint has seen the worker come to rest.
-    out_.store(out_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
 
   record_pool& pool_;
   std::array<free_list, record_pool::classes> lists_{};
-  std::atomic<std::int64_t> out_{0};
+  published<std::int64_t> taken_{};  ///< from the pool, less given back to it
 };
 
 }  // namespace weft::inline v0::detail

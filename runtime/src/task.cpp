@@ -236,13 +236,14 @@ void prepare(fiber_record& record, scheduler& home) noexcept {
   record_pool::set_live(record);
 }
 
-/// @returns the new fiber's id
+/// @returns the new fiber's id: they come in blocks of 2^16 for each worker, and there are as many as it has spawned
 std::uint64_t count_spawn(worker& w) noexcept {
   under_identity const scheduler_code{w.identity};
   constexpr std::uint64_t block = 1U << 16U;
-  if ((w.next_id & (block - 1)) == 0) w.next_id = scheduler::next_ids.fetch_add(1, std::memory_order_relaxed) * block;
-  door::add_one(w.spawned);
-  return w.next_id++;
+  auto const before = door::add_one(w.spawned);
+  if ((before & (block - 1)) == 0) [[unlikely]]
+    w.ids_ahead = scheduler::next_ids.fetch_add(1, std::memory_order_relaxed) * block - before;
+  return w.ids_ahead + before;
 }
 
 }  // namespace
@@ -262,7 +263,7 @@ namespace {
 [[gnu::noinline, gnu::cold]] void submit_with_extras(fiber_record& record, worker* w, void const* site) {
   try {
     auto extras = extras_for_spawn(w->home, nullptr, site);
-    record.extras.store(extras.release(), std::memory_order_relaxed);  // nobody else sees it yet
+    record.set_extras(extras.release());
   } catch (...) {
     discard_record(&record, record.size_class);
     throw;

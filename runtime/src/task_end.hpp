@@ -41,9 +41,10 @@ inline void end_task(fiber_record& record, scheduler& home) noexcept {
   end_task_slowly(record);
 }
 
-/// On the fiber, as the last of what may wait: lets go of the values of its `context_var`s.
+/// On the fiber, as the last of what may wait: destroys its fiber_local values, and lets go of those of its
+/// `context_var`s.
 /// @param of  its stack
-void leave_context(stack& of) noexcept;
+void leave_things(stack& of) noexcept;
 
 /// Passes an exception of `fiber`, which has not been freed, on to `on_unhandled_exception`.
 void report_unhandled(fiber_record const& fiber, std::exception_ptr const& error) noexcept;

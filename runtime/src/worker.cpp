@@ -264,10 +264,8 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   }
   if constexpr (Measured) clear_unused(*own);
   start_task(fiber);
-  if (own->locals != nullptr) [[unlikely]]
-    destroy_locals(*own);
-  if (fiber.extras.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
-    leave_context(*own);
+  if (fiber.leaves_things) [[unlikely]]
+    leave_things(*own);
   w = current_worker();
   if constexpr (Measured) {
     auto const depth = depth_of(*own);

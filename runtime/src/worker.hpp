@@ -99,7 +99,7 @@ public:
   record_cache records;
   stack_cache stacks;
   std::optional<stack_cache> body_stacks;  ///< of generators' bodies; made when first needed
-  std::uint64_t next_id = 0;               ///< ids up to the next multiple of 2^16 are this worker's to give
+  std::uint64_t ids_ahead = 0;             ///< of `spawned`, until that comes to the next multiple of 2^16
   // Fibers that began and ended here: written by this worker, read by all (see door).
   door::count spawned{0};
   door::count finished{0};

@@ -74,7 +74,7 @@ struct alignas(cache_line) fiber_record {
   std::atomic<char const*> waits_for{nullptr};  ///< a literal; written by the fiber, read by snapshots
   std::uint64_t id = 0;
   std::uint64_t parent = 0;
-  std::atomic<fiber_extras*> extras{nullptr};  ///< owned; set before the fiber is queued, or once by the fiber itself
+  std::atomic<fiber_extras*> extras{nullptr};  ///< owned; see set_extras()
   std::exception_ptr error;                    ///< with which it ended; written before `end` says so, then the handle's
   published<std::uint32_t> waits_since{};  ///< ms on the runtime's clock, as the worker last read it; of a joiner that
                                            ///< has stepped aside: the low half of the joined fiber's id
@@ -83,7 +83,15 @@ struct alignas(cache_line) fiber_record {
   bool has_value : 1 = false;            ///< as `error`
   bool collected : 1 = false;            ///< the handle's owner has taken the result, or seen the exception
   bool cancelled_unstarted : 1 = false;  ///< as `error`: which then is one for all, and carries no scope
+  bool leaves_things : 1 = false;        ///< extras or fiber_local values, to be seen to at its end
   std::uint8_t live;  ///< see record_pool; not the constructor's to write, for others read it at any time
+
+  /// Before the fiber is queued, or by the fiber itself.
+  /// @param owned  may be null
+  void set_extras(fiber_extras* owned) noexcept {
+    leaves_things = owned != nullptr;
+    extras.store(owned, std::memory_order_release);  // publishes them to snapshots, which read the name
+  }
 
   /// Null: none. Whoever may read the record may ask.  acquire: pairs with the fiber that makes its own extras.
   [[nodiscard]] char const* name() const noexcept {

@@ -148,7 +148,7 @@ void group_core::spawn(spawn_options const& options, F&& f, start_slot* starting
     discard_record(memory, class_of_size(sizeof(record)));
     throw;
   }
-  made->extras.store(extras.release(), std::memory_order_relaxed);  // nobody else sees it yet
+  made->set_extras(extras.release());
   made->group = this;
   made->starting = starting;
   submit(*made, nullptr, options, &group_core::enter);

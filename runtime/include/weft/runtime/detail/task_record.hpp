@@ -193,7 +193,7 @@ template <class T, bool Plain, class F>
     throw;
   }
   task<T> handle{made};
-  made->extras.store(extras.release(), std::memory_order_relaxed);  // nobody else sees it yet
+  made->set_extras(extras.release());
   if (options == nullptr && home == nullptr) {
     submit(*made, current_worker());
     return handle;
