@@ -1,42 +1,55 @@
-/// A call that blocks its thread, made in place and through offload(). In place it holds up every fiber of its worker;
-/// through offload() it holds up its caller alone.
+/// A call that blocks its thread for three and a half seconds, made in place and through offload(). In place it holds
+/// up every fiber of its worker; through offload() it holds up its caller alone.
 
+#include <weft/runtime/testing.hpp>
 #include <weft/weft.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <thread>
 
 using namespace std::chrono_literals;
 
 namespace {
 
-void blocking_call() { std::this_thread::sleep_for(100ms); }
+weft::time_point start;
+
+void say(char const* what) {
+  std::printf("%.1f s: %s\n", std::chrono::duration<double>(weft::testing::now() - start).count(), what);
+}
+
+void blocking_call() { weft::testing::spend(3500ms); }  // stands for a query, a compression, ...
 
 }  // namespace
 
 int main() {
-  weft::runtime_options options;
-  options.workers = 1;
   weft::run(
       [] {
-        std::atomic<int> ticks = 0;
-        auto const ticker = weft::spawn([&ticks] {
-          for (;; ++ticks) weft::sleep_for(1ms);
+        start = weft::testing::now();
+        auto const ticker = weft::spawn([] {
+          for (;;) {
+            weft::sleep_for(1s);
+            say("tick");
+          }
         });
-        auto const went_on = [&ticks](auto call) {
-          int const before = ticks;
-          call();
-          return ticks > before ? "went on" : "stood still";
-        };
-        std::printf("in place: the ticker %s\n", went_on(blocking_call));
-        std::printf("offload:  the ticker %s\n", went_on([] { weft::offload(blocking_call); }));
+        weft::yield();  // the ticker begins
+        say("the call is made in place");
+        blocking_call();
+        say("it has returned");
+        weft::yield();
+        say("the call is offloaded");
+        weft::offload(blocking_call);
+        say("it has returned");
         // `ticker` dies here: it is cancelled, its sleep throws weft::cancelled, and it is joined.
       },
-      options);
+      weft::testing::in_virtual_time());
 }
 
 // Prints:
-//   in place: the ticker stood still
-//   offload:  the ticker went on
+//   0.0 s: the call is made in place
+//   3.5 s: it has returned
+//   3.5 s: tick
+//   3.5 s: the call is offloaded
+//   4.5 s: tick
+//   5.5 s: tick
+//   6.5 s: tick
+//   7.0 s: it has returned

@@ -107,9 +107,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] context_table* exchange_seen(context_table
 
 /// @throws std::bad_alloc
 void ensure_place() {
-  fiber_record* const self = current_fiber();
-  if (self == nullptr || self->extras.load(std::memory_order_relaxed) != nullptr) return;
-  self->set_extras(make_extras({}).release());
+  if (current_fiber() != nullptr) (void)own_extras();
 }
 
 /// `from`, in which `key` has `value`, or no value if that is null.  @throws std::bad_alloc
@@ -240,6 +238,13 @@ extras_owner make_extras(std::string_view name) {
 void extras_deleter::operator()(fiber_extras* extras) const noexcept {
   context_ref const last{extras->context};
   ::operator delete(extras);
+}
+
+fiber_extras& own_extras() {
+  fiber_record& self = *current_fiber();
+  if (auto* const extras = self.extras.load(std::memory_order_relaxed); extras != nullptr) return *extras;  // its own
+  self.set_extras(make_extras({}).release());
+  return *self.extras.load(std::memory_order_relaxed);
 }
 
 extras_owner extras_for_spawn(scheduler const& home, spawn_options const* options, void const* site) {

@@ -1,6 +1,7 @@
 /// @file
 /// A caller's way through a pool.
 
+#include "call_in_place.hpp"
 #include "fork_guard.hpp"
 #include "job_pool.hpp"
 #include "sanitizers.hpp"
@@ -119,8 +120,7 @@ std::size_t choose_turns(worker& w) noexcept {
   return w.home.world->choose(4) % 4;
 }
 
-/// In a closed world there are no other threads: the job runs on the caller's fiber, in no time, after some turns for
-/// others, who may cancel it meanwhile.
+/// After some turns for others, who may cancel it meanwhile.
 job_outcome run_in_place(offload_job& job, std::stop_source& stop) {
   check_cancelled();
   for (auto turns = choose_turns(*current_worker()); turns > 0; --turns) {
@@ -129,6 +129,7 @@ job_outcome run_in_place(offload_job& job, std::stop_source& stop) {
   }
   {
     context_scope const of_its_own{context_ref::current()};
+    call_in_place const here{stop};
     job.run();
   }
   if (!this_fiber::cancel_requested()) return job_outcome::ended;
@@ -160,7 +161,7 @@ job_outcome pass_job(job_route route, offload_job& job, std::stop_source& stop, 
     }
     if (pool == nullptr) throw no_runtime("weft::offload: not called on a fiber");
     job.within = outer;
-  } else if (w->home.world != nullptr && w->home.world->closed()) {
+  } else if (w->home.world != nullptr && w->home.world->calls_in_place()) {
     return run_in_place(job, stop);
   } else {
     if (pool == nullptr) {

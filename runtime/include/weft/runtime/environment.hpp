@@ -41,14 +41,19 @@ public:
   /// Which of `ready` fibers, counted in queue order, runs next.
   [[nodiscard]] virtual std::size_t choose(std::size_t ready) noexcept = 0;
 
-  /// Nothing can run before `deadline` (`never`: before something from outside).
+  /// Nothing can run before `deadline` (`never`: before something from outside), or the running fiber holds up all
+  /// others until then.
   /// @returns true if now() has become `deadline`; false to sleep in real time.
   [[nodiscard]] virtual bool skip_to(time_point deadline) noexcept = 0;
 
   /// Whether nothing outside of the runtime takes part in what happens in it, so that a run depends on this object
-  /// alone. Then offloaded calls run in place, descriptors cannot be waited for, a wake from another thread aborts, and
-  /// fibers that all wait for good are told to stuck().
+  /// alone. Then descriptors cannot be waited for, a wake from another thread aborts, and fibers that all wait for good
+  /// are told to stuck().
   [[nodiscard]] virtual bool closed() const noexcept { return false; }
+
+  /// Whether offloaded calls run on their caller's fiber, in no time but what they spend (testing::spend()): where time
+  /// is not that of threads, nobody knows how long a thread takes.
+  [[nodiscard]] virtual bool calls_in_place() const noexcept { return closed(); }
 
   /// `step.fiber` runs next.
   virtual void runs(fiber_step const& step) noexcept { (void)step; }

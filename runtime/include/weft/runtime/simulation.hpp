@@ -4,8 +4,9 @@
 /// fibers is next. The same seed gives the same run, step by step, so that a failure found by trying many seeds can be
 /// had again from its seed alone.
 ///
-/// A simulation is closed: nothing outside of it takes part. offload() runs its callable in place, in no time, after a
-/// turn for others (a wait in it parks the calling fiber, and one that polls its stop token must yield in between);
+/// A simulation is closed: nothing outside of it takes part. offload() runs its callable in place, after some
+/// turns for others, and in no time but what it spend()s (a wait in it parks the calling fiber, one that polls its stop
+/// token must yield or spend() in between, and with `abandon_on_cancel`, too, the caller stays until it has ended);
 /// waiting for a descriptor throws `error`; a wake from another thread aborts. What a program takes from outside by
 /// itself is its own to avoid: real clocks (ask testing::now()), random_device, the order of addresses.
 

@@ -13,6 +13,7 @@
 #include <weft/runtime/runtime.hpp>
 #include <weft/runtime/simulation.hpp>
 
+#include <chrono>
 #include <memory>
 
 namespace weft::inline v0::testing {
@@ -27,6 +28,7 @@ public:
     if (deadline > now_) now_ = deadline;
     return true;
   }
+  [[nodiscard]] bool calls_in_place() const noexcept override { return true; }
 
 private:
   time_point now_{std::chrono::hours{1}};
@@ -39,7 +41,8 @@ private:
   return options;
 }
 
-/// fifo() in virtual time: sleeps take none, and their order and length are exact.
+/// fifo() in virtual time: sleeps take none, and their order and length are exact. Offloaded calls run on their
+/// caller's fiber, in no time but what they spend().
 [[nodiscard]] inline runtime_options in_virtual_time(runtime_options options = {}) {
   options.world = std::make_shared<virtual_time>();
   return fifo(std::move(options));
@@ -54,6 +57,13 @@ private:
 
 /// The present as the calling fiber's runtime sees it: virtual, where time is. On other threads that of `clock`.
 [[nodiscard]] time_point now() noexcept;
+
+/// Stands for work that takes so long: it computes, or calls what blocks. In virtual time that time passes: on a fiber,
+/// while no other fiber runs; in an offloaded call, while only its caller waits. Elsewhere the thread sleeps.
+/// Negative counts as 0.
+/// Not a cancellation point. An offloaded call's stop token is stopped while the call spends, if its caller is
+/// cancelled. Any thread.
+void spend(std::chrono::nanoseconds duration);
 
 /// Waits until every other fiber of the caller's runtime has come to rest: it waits or has ended, and none is ready. No
 /// virtual time passes. If several wait for this, they go on one by one, the next when all others rest again.
