@@ -256,7 +256,7 @@ namespace {
   record.id = count_spawn(*w);
   prepare(record, w->home);
   under_identity const scheduler_code{w->identity, &record};
-  w->enqueue(record, placement::back);
+  w->enqueue_new(record);
 }
 
 /// A function of its own, to which submit_heir() goes over: it need not save registers for a call.

@@ -94,7 +94,7 @@ fiber_record* worker::pick_next() noexcept {
     }
     if (leaving_) return nullptr;
   }
-  if (slot_turns_ < slot_turns) {
+  if (slot_turns_ < slot_turns && (slot_.load(std::memory_order_relaxed) != nullptr || !returning.empty())) {
     if (fiber_record* const fiber = take_slot()) {
       ++slot_turns_;
       return fiber;
@@ -504,6 +504,15 @@ bool worker::goes_first(fiber_record& joiner) noexcept {
   // Without such a barrier nothing orders the two: it is woken in any case.
   if (!thread_barrier::asymmetric() || last.asleep.load(std::memory_order_relaxed)) last.loop.wake();
   return false;
+}
+
+/// Small, and without a call but at its end, so that it needs no frame.
+void worker::enqueue_new(fiber_record& fiber) noexcept {
+  if (!steals_ || !ring_.has_room()) [[unlikely]]
+    return enqueue(fiber, placement::back);
+  ring_.push_in_room(&fiber);
+  if (!about_to_run_ && home.idle.wanted()) [[unlikely]]
+    home.wake_picked();
 }
 
 void worker::enqueue(fiber_record& fiber, placement where) noexcept {

@@ -57,6 +57,8 @@ public:
 
   /// Queues a ready fiber here.
   void enqueue(fiber_record& fiber, placement where) noexcept;
+  /// The same for one that has been spawned by the running fiber.
+  void enqueue_new(fiber_record& fiber) noexcept;
   /// The same for one that the running fiber has woken.
   void enqueue_woken(fiber_record& fiber, placement where) noexcept;
   /// Ready fibers here. A hint.

@@ -50,11 +50,15 @@ public:
     auto const tail = tail_.load(relaxed);  // ours
     if (tail - next_leased_ == Capacity && !make_room(tail)) [[unlikely]]
       return false;
-    slot(tail).store(item, relaxed);
-    // release: publishes the slot, and all that the owner did before, to the acquire in steal() and rescue().
-    tail_.store(tail + 1, release);
+    append(item, tail);
     return true;
   }
+
+  /// Whether push_in_room() may be called; if not, push() may still find room. Owner only.
+  [[nodiscard]] bool has_room() const noexcept { return tail_.load(relaxed) - next_leased_ != Capacity; }
+
+  /// push() where there is room. Owner only.
+  void push_in_room(T item) noexcept { append(item, tail_.load(relaxed)); }
 
   /// Takes the fiber at the front. Owner only.  @returns null if there is none.
   [[nodiscard]] T take() noexcept {
@@ -158,6 +162,12 @@ private:
 
   atomic<T>& slot(std::uint32_t index) noexcept { return slots_[index & (Capacity - 1)]; }
   atomic<T> const& slot(std::uint32_t index) const noexcept { return slots_[index & (Capacity - 1)]; }
+
+  void append(T item, std::uint32_t tail) noexcept {
+    slot(tail).store(item, relaxed);
+    // release: publishes the slot, and all that the owner did before, to the acquire in steal() and rescue().
+    tail_.store(tail + 1, release);
+  }
 
   // Thieves may have taken from the front since the last lease ended.
   [[gnu::noinline, gnu::cold]] bool make_room(std::uint32_t tail) noexcept {
