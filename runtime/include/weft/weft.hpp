@@ -37,6 +37,7 @@
 #include <weft/runtime/waiter.hpp>
 #include <weft/sync/auto_reset_event.hpp>
 #include <weft/sync/barrier.hpp>
+#include <weft/sync/channel.hpp>
 #include <weft/sync/condition_variable.hpp>
 #include <weft/sync/event.hpp>
 #include <weft/sync/latch.hpp>
@@ -44,6 +45,7 @@
 #include <weft/sync/once.hpp>
 #include <weft/sync/rate_limiter.hpp>
 #include <weft/sync/recursive_mutex.hpp>
+#include <weft/sync/select.hpp>
 #include <weft/sync/semaphore.hpp>
 #include <weft/sync/shared_mutex.hpp>
 #include <weft/sync/wait_group.hpp>
