@@ -50,6 +50,7 @@ void worker::wait_for_turns() noexcept {
 bool worker::take_turn(std::chrono::nanoseconds limit, fiber_record* first) noexcept {
   borrowed_thread const caller;
   signal_stack const for_faults;
+  sanitizer_release(&home);  // for the fibers of this turn
   bind_thread();
   asleep.store(false, std::memory_order_relaxed);  // as in sleep()
   if (std::exchange(parked_, false)) searching_ = !home.idle.unpark(index);

@@ -7,6 +7,7 @@
 #include <weft/compat/launch.hpp>
 #include <weft/compat/packaged_task.hpp>
 
+#include <cstddef>
 #include <memory>
 #include <type_traits>
 #include <utility>

@@ -6,6 +6,7 @@
 #include <weft/compat/future.hpp>
 #include <weft/runtime/error.hpp>
 
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -74,8 +75,8 @@ public:
   explicit packaged_task(F&& f) : packaged_task(std::allocator_arg, std::allocator<std::byte>(), std::forward<F>(f)) {}
   template <class Allocator, class F>
   packaged_task(std::allocator_arg_t, Allocator const& allocator, F&& f) {
-    using state = detail::task_state_of<std::decay_t<F>, Allocator, R, Args...>;
-    state_ = std::allocate_shared<state>(allocator, allocator, std::forward<F>(f));
+    using held = detail::task_state_of<std::decay_t<F>, Allocator, R, Args...>;
+    state_ = std::allocate_shared<held>(allocator, allocator, std::forward<F>(f));
   }
   packaged_task(packaged_task&& other) noexcept
       : state_(std::move(other.state_)), retrieved_(std::exchange(other.retrieved_, false)) {}
