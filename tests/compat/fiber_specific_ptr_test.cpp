@@ -13,6 +13,7 @@ int cleanups = 0;
 int cleaned = 0;
 
 void clean_up(int* value) {
+  if (value == nullptr) return;  // Boost calls it for a pointer that came to lie where a dead one had lain
   ++cleanups;
   cleaned = *value;
   delete value;
