@@ -1,6 +1,7 @@
 #include <weft/runtime/detail/guest_thread.hpp>
 
 #include "fatal.hpp"
+#include "fork_guard.hpp"
 #include "scheduler.hpp"
 #include "worker.hpp"
 
@@ -70,7 +71,10 @@ void guest_thread::stand_in() noexcept {
   } while (call_ != nullptr);
 }
 
-void guest_thread::carry_out_on_stand_in(function* call, void* what) noexcept {
+bool guest_thread::lost() noexcept { return fork_watch::in_child(); }
+
+void guest_thread::carry_out_on_stand_in(function* call, void* what) {
+  check_not_forked();
   call_ = call;
   what_ = what;
   done_ = false;

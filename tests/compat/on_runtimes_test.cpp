@@ -6,7 +6,6 @@
 #include <weft/compat/boost_fiber.hpp>
 
 #include "support/catch.hpp"
-#include "support/death.hpp"
 #include "support/run_on.hpp"
 #include "support/scale.hpp"
 #include "support/throws.hpp"
@@ -21,12 +20,8 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
-#include <memory>
 #include <mutex>
 #include <random>
-#include <stdexcept>
-#include <string>
 #include <thread>
 #include <unordered_set>
 #include <vector>
@@ -38,12 +33,6 @@ using namespace weft::test;
 using status = fibers::channel_op_status;
 
 namespace {
-
-/// Calls `f` on a thread of its own.
-template <class F>
-void on_a_thread(F&& f) {
-  std::thread(std::forward<F>(f)).join();
-}
 
 /// Cancels what `f` waits for, once it has come that far.  @returns whether `f` was cancelled
 template <class F>
@@ -418,107 +407,4 @@ TEST_CASE("any fiber and thread has a context and values of its own", "[compat][
     verify(ids.size() == 3);
   });
   CHECK(cleaned == 3);
-}
-
-TEST_CASE("a thread's fibers may use all of weft", "[compat][threads]") {
-  on_a_thread([] {
-    int got = 0;
-    fibers::fiber([&got] {
-      weft::with_timeout(1h, [&] {
-        auto t = weft::spawn([] {
-          weft::sleep_for(1ms);
-          return 5;
-        });
-        got = t.get();
-      });
-    }).join();
-    verify(got == 5);
-  });
-}
-
-TEST_CASE("a thread's exceptions are its own while its fibers run", "[compat][threads]") {
-  std::string seen;
-  on_a_thread([&seen] {
-    fibers::fiber f([] {
-      try {
-        throw std::runtime_error("in the fiber");
-      } catch (std::runtime_error const&) {
-        this_fiber::yield();
-        verify(std::current_exception() != nullptr);
-      }
-    });
-    try {
-      throw std::runtime_error("in the thread");
-    } catch (std::runtime_error const& e) {
-      this_fiber::yield();
-      seen = e.what();
-      f.join();
-      try {
-        throw;
-      } catch (std::runtime_error const& again) {
-        seen += again.what();
-      }
-    }
-  });
-  CHECK(seen == "in the threadin the thread");
-}
-
-TEST_CASE("a thread that waits is woken by others, whether it has fibers or not", "[compat][threads][stress]") {
-  watchdog dog{"compat threads"};
-  for (std::size_t i = scaled(200); i > 0; --i) {
-    fibers::mutex m;
-    fibers::condition_variable c;
-    int turn = 0;
-    auto const play = [&](int me, bool has_fibers) {
-      if (has_fibers) fibers::fiber([] { this_fiber::yield(); }).detach();
-      for (int n = 0; n < 10; ++n) {
-        std::unique_lock<fibers::mutex> lock(m);
-        c.wait(lock, [&] { return turn == me; });
-        turn = 1 - me;
-        c.notify_one();
-      }
-    };
-    std::thread a(play, 0, true);
-    std::thread b(play, 1, i % 2 == 0);
-    a.join();
-    b.join();
-    dog.feed();
-  }
-}
-
-TEST_CASE("threads with fibers come and go", "[compat][threads][stress]") {
-  watchdog dog{"compat threads"};
-  std::atomic<long> ended{0};
-  std::size_t const rounds = scaled(200);
-  for (std::size_t i = 0; i < rounds; ++i) {
-    on_a_thread([&] {
-      for (int n = 0; n < 5; ++n) {
-        fibers::fiber([&ended] {
-          this_fiber::yield();
-          ++ended;
-        }).detach();
-      }
-    });
-    dog.feed();
-  }
-  CHECK(ended == static_cast<long>(5 * rounds));
-}
-
-TEST_CASE("a joinable fiber whose handle dies ends the process", "[compat][fiber][bad-input]") {
-  CHECK(aborts_with("", [] { fibers::fiber const f([] {}); }));
-  CHECK(aborts_with("", [] {
-    fibers::fiber f([] {});
-    f = fibers::fiber();
-  }));
-}
-
-TEST_CASE("an exception that leaves a fiber ends the process", "[compat][fiber][bad-input]") {
-  CHECK(aborts_with("nobody catches this",
-                    [] { fibers::fiber([] { throw std::runtime_error("nobody catches this"); }).join(); }));
-}
-
-TEST_CASE("a program may end from one of its fibers", "[compat][fiber]") {
-  auto const end = run_in_child([] { fibers::fiber([] { std::exit(3); }).join(); });
-  CHECK(end.exited);
-  CHECK(end.status == 3);
 }

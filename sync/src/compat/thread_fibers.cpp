@@ -9,9 +9,17 @@ namespace weft::inline v0::compat::detail {
 
 namespace {
 
-/// Of the calling thread; nothing to construct, so that it can be looked at at any time.
+// Of the calling thread; nothing to construct, so that they can be looked at at any time.
 constinit thread_local weft::detail::guest_thread* fibers_here = nullptr;
 constinit thread_local bool fibers_are_over = false;
+constinit thread_local bool context_is_over = false;
+
+struct thread_context {
+  struct farewell {
+    ~farewell() { context_is_over = true; }
+  } when_destroyed;
+  fibers::context context;
+};
 
 /// Dies with the thread, before the thread's context, which its last fibers may ask for.
 struct fibers_holder {
@@ -20,7 +28,7 @@ struct fibers_holder {
   }
   fibers_holder(fibers_holder const&) = delete;
   ~fibers_holder() {
-    if (on_fiber()) {  // exit() was called on one of them, which so cannot end
+    if (on_fiber() || fibers->lost()) {  // exit() was called on one of them, which so cannot end; or after fork
       (void)fibers.release();
       return;
     }
@@ -36,8 +44,12 @@ struct fibers_holder {
 bool on_fiber() noexcept { return weft::detail::current_fiber() != nullptr; }
 
 fibers::context& context_of_thread() {
-  static thread_local fibers::context context;
-  return context;
+  if (context_is_over) {  // a static object's destructor asks, such as a fiber_specific_ptr's
+    static auto& of_what_has_ended = *new fibers::context;
+    return of_what_has_ended;
+  }
+  static thread_local thread_context own;
+  return own.context;
 }
 
 // Never inlined and opaque, as current_worker() is, so that no fiber keeps the address from one thread to another.

@@ -37,28 +37,28 @@ namespace fibers {
 /// @throws what fiber's constructor throws
 template <class F, class... Args>
   requires(!detail::is_launch<F>)
-[[nodiscard]] future<detail::async_result<F, Args...>> async(F&& f, Args&&... args) {
+future<detail::async_result<F, Args...>> async(F&& f, Args&&... args) {
   return detail::start_async(launch::post, default_stack(), std::allocator<std::byte>(), std::forward<F>(f),
                              std::forward<Args>(args)...);
 }
 template <class F, class... Args>
   requires(!std::is_same_v<std::decay_t<F>, std::allocator_arg_t>)
-[[nodiscard]] future<detail::async_result<F, Args...>> async(launch policy, F&& f, Args&&... args) {
+future<detail::async_result<F, Args...>> async(launch policy, F&& f, Args&&... args) {
   return detail::start_async(policy, default_stack(), std::allocator<std::byte>(), std::forward<F>(f),
                              std::forward<Args>(args)...);
 }
 template <class StackAllocator, class F, class... Args>
   requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
-[[nodiscard]] future<detail::async_result<F, Args...>> async(launch policy, std::allocator_arg_t, StackAllocator stacks,
-                                                             F&& f, Args&&... args) {
+future<detail::async_result<F, Args...>> async(launch policy, std::allocator_arg_t, StackAllocator stacks, F&& f,
+                                               Args&&... args) {
   return detail::start_async(policy, stacks, std::allocator<std::byte>(), std::forward<F>(f),
                              std::forward<Args>(args)...);
 }
 /// @param allocator  of what the call and the future share
 template <class StackAllocator, class Allocator, class F, class... Args>
   requires(!std::is_invocable_v<Allocator, std::decay_t<F>, std::decay_t<Args>...>)
-[[nodiscard]] future<detail::async_result<F, Args...>> async(launch policy, std::allocator_arg_t, StackAllocator stacks,
-                                                             Allocator allocator, F&& f, Args&&... args) {
+future<detail::async_result<F, Args...>> async(launch policy, std::allocator_arg_t, StackAllocator stacks,
+                                               Allocator allocator, F&& f, Args&&... args) {
   return detail::start_async(policy, stacks, allocator, std::forward<F>(f), std::forward<Args>(args)...);
 }
 

@@ -33,7 +33,7 @@ public:
   template <class F, class... Args>
     requires(!std::is_same_v<std::decay_t<F>, fiber> && !detail::is_launch<F> &&
              !std::is_same_v<std::decay_t<F>, std::allocator_arg_t>)
-  explicit fiber(F&& f, Args&&... args)
+  fiber(F&& f, Args&&... args)  // NOLINT: converts, as Boost's
       : fiber(launch::post, std::allocator_arg, default_stack(), std::forward<F>(f), std::forward<Args>(args)...) {}
   template <class F, class... Args>
     requires(!std::is_same_v<std::decay_t<F>, std::allocator_arg_t>)

@@ -27,7 +27,11 @@ public:
   /// For spawning. A fiber that is spawned from here runs when the thread next waits.
   [[nodiscard]] runtime& home() noexcept { return home_; }
 
-  /// Calls `f()` on the stand-in, and runs fibers while `f` waits.  @throws what `f` throws
+  /// Whether this is a child made by fork: then it cannot be used, nor destroyed.
+  [[nodiscard]] static bool lost() noexcept;
+
+  /// Calls `f()` on the stand-in, and runs fibers while `f` waits.
+  /// @throws what `f` throws; error  in a child made by fork
   template <std::invocable F>
   void carry_out(F&& f) {
     struct call_of {
@@ -50,7 +54,7 @@ public:
 private:
   using function = void(void*) noexcept;
 
-  void carry_out_on_stand_in(function* call, void* what) noexcept;
+  void carry_out_on_stand_in(function* call, void* what);
   void stand_in() noexcept;
 
   runtime home_;
