@@ -47,14 +47,23 @@ void worker::wait_for_turns() noexcept {
   parked_ = true;
 }
 
-bool worker::take_turn(std::chrono::nanoseconds limit) noexcept {
+bool worker::take_turn(std::chrono::nanoseconds limit, fiber_record* first) noexcept {
   borrowed_thread const caller;
   signal_stack const for_faults;
+  sanitizer_release(&home);  // for the fibers of this turn
   bind_thread();
   asleep.store(false, std::memory_order_relaxed);  // as in sleep()
   if (std::exchange(parked_, false)) searching_ = !home.idle.unpark(index);
   leave_at_ = add(now(), limit);
   leaving_ = false;
+  if (first != nullptr) {
+    // What came from outside came before it, should it go to the end of the line.
+    while (fiber_record* const fiber = home.injected.pop(1)) enqueue(*fiber, placement::back);
+    now();
+    dispatch(*first);
+    if (unplaced_ != nullptr) fail_unplaced();
+    leaving_ = now() >= leave_at_;
+  }
   while (!parked_ && !leaving_) {
     loop.poll_and_arm(never);
     now();
@@ -79,7 +88,7 @@ bool worker::take_turn(std::chrono::nanoseconds limit) noexcept {
     asleep.store(false, std::memory_order_relaxed);
     searching_ = !home.idle.unpark(index);
   }
-  if (!parked_) loop.wake();  // the descriptor says that there is more
+  if (!parked_ && first == nullptr) loop.wake();  // the descriptor says that there is more
   leave_at_ = never;
   leaving_ = false;
   unbind_thread();

@@ -125,6 +125,10 @@ public:
   bool drive(std::chrono::nanoseconds limit);
   /// The same on a thread.  @returns false, having done nothing, while another thread does it
   [[nodiscard]] bool try_drive(std::chrono::nanoseconds limit, bool& more) noexcept;
+  /// Of a guest: from now on it counts as driven, and no thread but the one that has said so may take_turn(); or no
+  /// longer. The first relaxed: nobody has driven it but this thread; the second as in try_drive().
+  void keep_driver() noexcept { driven_.store(true, std::memory_order_relaxed); }
+  void release_driver() noexcept { driven_.store(false, std::memory_order_release); }
   /// Of a guest, on a thread that is inside as a visitor: drives it until `fiber` has ended, `deadline` has passed, or
   /// another thread drives.
   void drive_until_ended(fiber_record const& fiber, time_point deadline);
@@ -158,8 +162,10 @@ public:
   /// The next block of 2^16 ids to hand out; no two fibers of a process share one. relaxed: only the number counts.
   inline static std::atomic<std::uint64_t> next_ids{1};
 
-private:
+  /// Tells `on_shutdown_report` which fibers remain.
   void report_remaining() noexcept;
+
+private:
   void note_end_slowly() noexcept;
   void await_threads();
   [[nodiscard]] bool has_start_step() const noexcept { return options.on_worker_start || !options.affinity.empty(); }

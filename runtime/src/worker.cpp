@@ -35,6 +35,9 @@ constexpr std::uint64_t longest_without_tick = 2'000'000;
   sanitizer_thread::watch_accesses();
   fiber.place->identity.enter();
   sanitizer_acquire(&fiber);
+  // One thread at a time runs a guest's fibers, and ever will: what they do to each other comes in their order. (All
+  // who leave a worker release this.)
+  if (fiber.home->options.guest) sanitizer_acquire(fiber.home);
 }
 
 /// Where `fiber` goes on.
@@ -443,6 +446,7 @@ WEFT_UNINSTRUMENTED void worker::run_eagerly(worker* w, fiber_record& self, fibe
   if (self.joiner_aside) [[unlikely]]
     open_aside_join(self);
   sanitizer_release(&child);
+  sanitizer_release(&w->home);  // as in park()
   w->identity.enter_on_fiber_stack();
   sanitizer_acquire(&child);
   if (w->in_order_) w->tell_step(child);

@@ -81,8 +81,11 @@ public:
   /// For a guest, before its first turn.
   void wait_for_turns() noexcept;
   /// For a guest, on the thread that calls: runs what is ready, but for not much longer than `limit`.
+  /// @param first  a fiber that has been taken out of its parking, to be run before all that is ready, or null
   /// @returns whether more is ready
-  bool take_turn(std::chrono::nanoseconds limit) noexcept;
+  bool take_turn(std::chrono::nanoseconds limit, fiber_record* first = nullptr) noexcept;
+  /// For the fiber that runs: the turn ends when it waits, whatever is ready.
+  void end_turn() noexcept { leave_at_ = time_point::min(); }
   /// The thread's own function.
   void run_loop() noexcept;
 

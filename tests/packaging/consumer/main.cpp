@@ -1,3 +1,4 @@
+#include <weft/compat/boost_fiber.hpp>
 #include <weft/runtime/testing.hpp>
 #include <weft/weft.hpp>
 
@@ -13,7 +14,7 @@ int main() {
     });
     weft::sleep_for(std::chrono::milliseconds{1});
     go.set();
-    return half.get() + 1;
+    return half.get() + weft::compat::fibers::async([] { return 1; }).get();
   });
   std::printf("weft %d.%d.%d: %d\n", WEFT_VERSION_MAJOR, WEFT_VERSION_MINOR, WEFT_VERSION_PATCH, answer);
   return answer == 21 ? 0 : 1;

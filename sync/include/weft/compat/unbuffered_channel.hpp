@@ -1,0 +1,171 @@
+#pragma once
+/// @file
+/// `unbuffered_channel`: whoever pushes waits until its value has been popped. One offer at a time lies in the channel,
+/// and refers to the value where that is; further producers stand in line.
+
+#include <weft/compat/buffered_channel.hpp>
+#include <weft/compat/channel_op_status.hpp>
+#include <weft/compat/wait_queue.hpp>
+#include <weft/runtime/clock.hpp>
+#include <weft/runtime/error.hpp>
+#include <weft/runtime/waiter.hpp>
+
+#include <chrono>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace weft::inline v0::compat::fibers {
+
+/// @par Thread safety
+/// Any member, from any fiber and thread, at once; only the destructor needs to be alone.
+/// @par Cancellation
+/// Every push and pop is a cancellation point on every call. Cancelled means: nothing pushed or popped.
+template <class T>
+class unbuffered_channel {
+public:
+  using value_type = std::remove_reference_t<T>;
+  using iterator = detail::channel_iterator<unbuffered_channel>;
+
+  unbuffered_channel() = default;
+  unbuffered_channel(unbuffered_channel const&) = delete;
+  unbuffered_channel& operator=(unbuffered_channel const&) = delete;
+
+  [[nodiscard]] bool is_closed() const noexcept {
+    detail::guard_lock const held{guard_};
+    return closed_;
+  }
+  /// Ends all pushes and pops. A value that nobody has popped is withdrawn.
+  void close() noexcept {
+    detail::guard_lock const held{guard_};
+    closed_ = true;
+    if (offer* const withdrawn = std::exchange(offered_, nullptr)) withdrawn->producer.notify_one();
+    producers_.notify_all();
+    consumers_.notify_all();
+  }
+
+  /// Waits until the value has been popped.
+  channel_op_status push(value_type const& value) { return push_until(value_type(value), never); }
+  /// Leaves `value` alone where it fails; so do all that follow.
+  channel_op_status push(value_type&& value) { return push_until(std::move(value), never); }
+  template <class Rep, class Period>
+  channel_op_status push_wait_for(value_type const& value, std::chrono::duration<Rep, Period> const& limit) {
+    return push_until(value_type(value), after(limit));
+  }
+  template <class Rep, class Period>
+  channel_op_status push_wait_for(value_type&& value, std::chrono::duration<Rep, Period> const& limit) {
+    return push_until(std::move(value), after(limit));
+  }
+  template <class Clock, class Duration>
+  channel_op_status push_wait_until(value_type const& value, std::chrono::time_point<Clock, Duration> const& deadline) {
+    return push_until(value_type(value), weft::detail::to_deadline(deadline));
+  }
+  template <class Clock, class Duration>
+  channel_op_status push_wait_until(value_type&& value, std::chrono::time_point<Clock, Duration> const& deadline) {
+    return push_until(std::move(value), weft::detail::to_deadline(deadline));
+  }
+
+  channel_op_status pop(value_type& value) { return pop_until(value, never); }
+  /// @throws fiber_error  operation_not_permitted, when it is closed
+  value_type value_pop() {
+    auto value = take();
+    if (!value) detail::throw_channel_closed();
+    return std::move(*value);
+  }
+  template <class Rep, class Period>
+  channel_op_status pop_wait_for(value_type& value, std::chrono::duration<Rep, Period> const& limit) {
+    return pop_until(value, after(limit));
+  }
+  template <class Clock, class Duration>
+  channel_op_status pop_wait_until(value_type& value, std::chrono::time_point<Clock, Duration> const& deadline) {
+    return pop_until(value, weft::detail::to_deadline(deadline));
+  }
+
+  friend iterator begin(unbuffered_channel& channel) { return iterator(&channel); }
+  friend iterator end(unbuffered_channel&) { return iterator(); }
+
+private:
+  friend iterator;
+
+  /// On the stack of who pushes, who waits in it until it has been taken or withdrawn.
+  struct offer {
+    value_type& value;
+    detail::wait_queue producer{};
+    bool taken = false;
+  };
+
+  template <class Rep, class Period>
+  static time_point after(std::chrono::duration<Rep, Period> const& limit) noexcept {
+    return weft::detail::deadline_after(weft::detail::to_nanoseconds(limit));
+  }
+
+  channel_op_status push_until(value_type&& value, time_point deadline) {
+    weft::detail::check_cancelled();
+    detail::guard_lock held{guard_};
+    while (!closed_ && offered_ != nullptr) {
+      if (!producers_.wait_until(held, deadline)) return channel_op_status::timeout;
+    }
+    if (closed_) return channel_op_status::closed;
+    offer mine{value};
+    offered_ = &mine;
+    consumers_.notify_one();
+    bool in_time = true;
+    try {
+      while (in_time && !mine.taken && !closed_) in_time = mine.producer.wait_until(held, deadline);
+    } catch (cancelled const&) {
+      if (mine.taken) return channel_op_status::success;  // before the cancellation was known: the next wait throws
+      withdraw(mine);
+      throw;
+    }
+    if (mine.taken) return channel_op_status::success;
+    withdraw(mine);
+    return closed_ ? channel_op_status::closed : channel_op_status::timeout;
+  }
+  void withdraw(offer const& of) noexcept {
+    if (offered_ != &of) return;
+    offered_ = nullptr;
+    producers_.notify_one();
+  }
+
+  /// @returns false if `deadline` passed first; true without an offer when it is closed
+  bool await_offer(detail::guard_lock& held, time_point deadline) {
+    while (offered_ == nullptr && !closed_) {
+      if (!consumers_.wait_until(held, deadline)) return false;
+    }
+    return true;
+  }
+  /// The value has been moved out of the offer.
+  void note_taken() noexcept {
+    offer& taken = *std::exchange(offered_, nullptr);
+    taken.taken = true;
+    producers_.notify_one();
+    taken.producer.notify_one();
+  }
+  channel_op_status pop_until(value_type& value, time_point deadline) {
+    weft::detail::check_cancelled();
+    detail::guard_lock held{guard_};
+    if (!await_offer(held, deadline)) return channel_op_status::timeout;
+    if (offered_ == nullptr) return channel_op_status::closed;
+    value = std::move(offered_->value);
+    note_taken();
+    return channel_op_status::success;
+  }
+  /// Waits for a value.  @returns nothing when it is closed
+  std::optional<value_type> take() {
+    weft::detail::check_cancelled();
+    detail::guard_lock held{guard_};
+    (void)await_offer(held, never);
+    if (offered_ == nullptr) return std::nullopt;
+    std::optional<value_type> value(std::move(offered_->value));
+    note_taken();
+    return value;
+  }
+
+  mutable detail::guard guard_;  // guards all that follows, offers included
+  detail::wait_queue producers_;
+  detail::wait_queue consumers_;
+  offer* offered_ = nullptr;
+  bool closed_ = false;
+};
+
+}  // namespace weft::inline v0::compat::fibers

@@ -1,0 +1,67 @@
+#include "thread_fibers.hpp"
+
+#include <weft/runtime/detail/fiber_record.hpp>
+#include <weft/runtime/error.hpp>
+
+#include <memory>
+
+namespace weft::inline v0::compat::detail {
+
+namespace {
+
+// Of the calling thread; nothing to construct, so that they can be looked at at any time.
+constinit thread_local weft::detail::guest_thread* fibers_here = nullptr;
+constinit thread_local bool fibers_are_over = false;
+constinit thread_local bool context_is_over = false;
+
+struct thread_context {
+  struct farewell {
+    ~farewell() { context_is_over = true; }
+  } when_destroyed;
+  fibers::context context;
+};
+
+/// Dies with the thread, before the thread's context, which its last fibers may ask for.
+struct fibers_holder {
+  fibers_holder() : fibers((static_cast<void>(context_of_thread()), std::make_unique<weft::detail::guest_thread>())) {
+    fibers_here = fibers.get();
+  }
+  fibers_holder(fibers_holder const&) = delete;
+  ~fibers_holder() {
+    if (on_fiber() || fibers->lost()) {  // exit() was called on one of them, which so cannot end; or after fork
+      (void)fibers.release();
+      return;
+    }
+    fibers.reset();
+    fibers_here = nullptr;
+    fibers_are_over = true;
+  }
+  std::unique_ptr<weft::detail::guest_thread> fibers;
+};
+
+}  // namespace
+
+bool on_fiber() noexcept { return weft::detail::current_fiber() != nullptr; }
+
+fibers::context& context_of_thread() {
+  if (context_is_over) {  // a static object's destructor asks, such as a fiber_specific_ptr's
+    static auto& of_what_has_ended = *new fibers::context;
+    return of_what_has_ended;
+  }
+  static thread_local thread_context own;
+  return own.context;
+}
+
+// Never inlined and opaque, as current_worker() is, so that no fiber keeps the address from one thread to another.
+[[gnu::noinline]] weft::detail::guest_thread* fibers_of_thread() noexcept {
+  asm volatile("" ::: "memory");
+  return fibers_here;
+}
+
+weft::detail::guest_thread& make_fibers_of_thread() {
+  if (fibers_are_over) throw error("weft::compat: the thread is about to end, and can make no more fibers");
+  static thread_local fibers_holder const holder;
+  return *holder.fibers;
+}
+
+}  // namespace weft::inline v0::compat::detail
