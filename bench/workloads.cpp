@@ -139,6 +139,7 @@ int main(int argc, char** argv) {
         if (args.workload == "W2") return yield([](double&) {});
         if (args.workload == "W2_float") return yield(inexact_operation);
         if (args.workload == "W3") return spawn_join();
+        if (args.workload == "W7") return mutex();
         if (args.workload == "W8") return parked();
         if (args.workload == "W9") return timers();
         if (args.workload == "W10") return forkjoin();
