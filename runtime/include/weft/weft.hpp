@@ -37,6 +37,7 @@
 #include <weft/runtime/waiter.hpp>
 #include <weft/sync/auto_reset_event.hpp>
 #include <weft/sync/barrier.hpp>
+#include <weft/sync/channel.hpp>
 #include <weft/sync/condition_variable.hpp>
 #include <weft/sync/event.hpp>
 #include <weft/sync/latch.hpp>
