@@ -201,6 +201,7 @@ private:
   bool help_put_off_ = false;          // see enqueue_woken()
   std::uint64_t help_put_off_at_ = 0;  // on the coarse clock
   unsigned help_urgent_ = 0;           // how many of the next are not put off
+  unsigned help_untimed_ = 0;          // how many of the next are put off without looking for how long
   int reluctance_ = 0;                 // rounds of a search before it steals
   std::uint32_t stolen_ = 0;           // in the last steal, until it has been judged
   std::uint64_t stolen_at_ = 0;        // on the coarse clock
