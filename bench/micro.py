@@ -1,4 +1,4 @@
-"""Runs weft's Google Benchmark programs and its counts."""
+"""Runs weft's Google Benchmark programs, the peers' figures to set beside them, and weft's counts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _results(program: str, document: dict[str, Any]) -> list[Micro]:
     return results
 
 
-def run_micro(directory: Path, quick: bool) -> list[Micro]:
+def run_micro(directory: Path, quick: bool, with_go: bool) -> list[Micro]:
     results: list[Micro] = []
     for path in sorted(p for p in directory.glob("weft_bench_*") if p.is_file()):
         print(f"micro-benchmarks: {path.name}", file=sys.stderr, flush=True)
@@ -65,7 +65,23 @@ def run_micro(directory: Path, quick: bool) -> list[Micro]:
             results += _results(path.name, json.loads(done.stdout))
         except (subprocess.TimeoutExpired, json.JSONDecodeError) as error:
             print(f"{path.name}: no result: {error}", file=sys.stderr)
-    return results
+    if with_go:
+        results += _run_go(directory)
+    return sorted(results, key=lambda m: m.name.partition("/")[0])  # Go's beside weft's
+
+
+def _run_go(directory: Path) -> list[Micro]:
+    """What a C++ program cannot measure itself: `name value ns` lines."""
+    path = directory / "peer_go"
+    if not path.is_file():
+        return []
+    print(f"micro-benchmarks: {path.name}", file=sys.stderr, flush=True)
+    try:
+        done = subprocess.run([str(path), "small_costs", "1"], capture_output=True, text=True, timeout=60, check=True)
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+        print(f"{path.name}: no result: {error}", file=sys.stderr)
+        return []
+    return [Micro(path.name, name, ns, ns, {}) for name, (ns, _unit) in parse_metrics(done.stdout).items()]
 
 
 def run_counts(directory: Path) -> list[Count]:

@@ -87,6 +87,47 @@ WORKLOADS: dict[str, Workload] = {
             baseline=RAW,
         ),
         Workload(
+            "W4",
+            "skynet",
+            "A tree of tasks, ten below each; all leaves send their numbers up, and each task the sum of ten.",
+            (
+                Metric("wall_ms", "ms", "wall time of the tree", scales=True),
+                Metric("peak_rss_mib", "MiB", "peak resident memory", scales=True),
+            ),
+            1_000_000,
+            100_000,
+            "leaves",
+        ),
+        Workload(
+            "W5",
+            "ping-pong",
+            "Two tasks send a number to and fro by two channels that hold nothing.",
+            (Metric("ns_per_round_trip", "ns", "time per round trip"),),
+            1_000_000,
+            200_000,
+            "round trips",
+            baseline=RAW,
+        ),
+        Workload(
+            "W6",
+            "channel",
+            "Four tasks send numbers to four others by one channel that holds 128.",
+            (Metric("ns_per_message", "ns", "time per message"),),
+            4_000_000,
+            800_000,
+            "messages",
+            baseline=RAW,
+        ),
+        Workload(
+            "W7",
+            "mutex",
+            "64 tasks count together under one mutex.",
+            (Metric("ns_per_lock", "ns", "time per lock and unlock"),),
+            20_000,
+            20_000,
+            "lockings by each task",
+        ),
+        Workload(
             "W8",
             "parked",
             "Tasks wait on one event, all at once; then it is set.",
@@ -206,6 +247,8 @@ def _rows(workload: str, workers: int) -> list[Entry]:
             rows.append(_entry(workload, workers, "oneTBB", "oneTBB, execute", "execute"))
             rows.append(_entry(workload, workers, "std::async", "std::async"))
         return rows
+    if workload == "W4":
+        rows.append(_entry("W4", workers, WEFT, "weft, plain spawns", "plain"))
     if workload == "W2":
         rows.append(_entry("W2", workers, WEFT, "weft, floating point", named="W2_float"))
     if workload == "W10" and workers == 1:
@@ -222,6 +265,9 @@ def _rows(workload: str, workers: int) -> list[Entry]:
     if workers == 1:
         rows.append(_entry(workload, 1, "Tokio", "Tokio, current_thread", "current_thread"))
     rows.append(_entry(workload, workers, "Tokio", "Tokio, multi_thread", "multi_thread"))
+    if workload in ("W5", "W6"):
+        for variant in ("current_thread", "multi_thread") if workers == 1 else ("multi_thread",):
+            rows.append(_entry(workload, workers, "Tokio", f"flume, {variant}", variant, named=f"{workload}_flume"))
     if workload in ("W3", "W10"):
         rows.append(_entry(workload, workers, "oneTBB", "oneTBB"))
     return rows

@@ -222,10 +222,16 @@ _PANELS = (  # workload, metric, title
     ("W2", "ns_per_yield", "Yield"),
     ("W3", "ns_per_spawn_join", "Spawn and join"),
     ("W10", "wall_ms", "Fork and join, fib(30)"),
+    ("W4", "wall_ms", "Skynet"),
+    ("W4", "peak_rss_mib", "Skynet's memory"),
+    ("W5", "ns_per_round_trip", "Ping-pong by channels"),
+    ("W6", "ns_per_message", "Channel, four to four"),
+    ("W7", "ns_per_lock", "Mutex of 64 tasks"),
     ("W8", "rss_bytes_per_fiber", "Memory of a parked task"),
     ("W8", "create_park_ms", "Create and park"),
     ("W9", "cpu_s", "Sleepers"),
 )
+_UNITS = {"ns": "nanoseconds", "ms": "milliseconds", "B": "bytes", "MiB": "MiB", "s": "seconds of CPU time"}
 
 
 def _overview(results: Results, standalone: bool) -> str:
@@ -247,12 +253,12 @@ def _overview(results: Results, standalone: bool) -> str:
                 pairs.append(plots.Pair(family, "weft" if family == plan.WEFT else "peer", tuple(best)))
         pairs.sort(key=lambda p: (p.kind != "weft", p.values[0] if p.values[0] is not None else float("inf")))
         if pairs:
-            tasks = f", {results.size[workload_id]:,} tasks" if workload.size_means == "tasks" else ""
-            unit = {"ns": "nanoseconds", "ms": "milliseconds", "B": "bytes", "s": "seconds of CPU time"}[metric.unit]
+            size = f", {results.size[workload_id]:,} {workload.size_means}" if workload.size_means in ("tasks", "leaves") else ""
+            unit = _UNITS[metric.unit]
             mark = results.baseline(workload)
             if mark and mark[0] == "raw":
                 mark = ("bare switch", mark[1])
-            panels.append(plots.Panel(title, unit + tasks, pairs, mark))
+            panels.append(plots.Panel(title, unit + size, pairs, mark))
     if not panels:
         return ""
     machine = results.machine

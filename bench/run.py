@@ -84,7 +84,7 @@ def main() -> int:
         quick=args.quick,
         size=size,
         rows=rows,
-        micro=micro.run_micro(directory, args.quick) if with_micro else [],
+        micro=micro.run_micro(directory, args.quick, "Go" in args.families) if with_micro else [],
         counts=micro.run_counts(directory) if with_micro else [],
         seconds=time.monotonic() - start,
     )

@@ -18,7 +18,11 @@ namespace bench {
 
 inline constexpr std::size_t w2_tasks = 1000;  ///< tasks that yield
 inline constexpr std::size_t w3_batch = 1000;  ///< tasks joined before the next batch
-inline constexpr unsigned w10_cutoff = 10;     ///< fib() below this is a plain recursion
+inline constexpr std::size_t w4_children = 10;
+inline constexpr std::size_t w6_tasks = 4;  ///< that produce, and as many that consume
+inline constexpr std::size_t w6_capacity = 128;
+inline constexpr std::size_t w7_tasks = 64;
+inline constexpr unsigned w10_cutoff = 10;  ///< fib() below this is a plain recursion
 inline constexpr unsigned w10_argument = 30;
 inline constexpr std::uint64_t w10_result = 832040;
 inline constexpr std::size_t w14_callers = 100;  ///< calls at a time
@@ -52,6 +56,13 @@ double cpu_seconds();
 
 /// fib(n) without tasks. Out of line, so that every C++ program runs the same machine code.
 std::uint64_t plain_fib(unsigned n);
+
+/// The numbers of all leaves of W4.
+constexpr std::uint64_t w4_sum(std::uint64_t leaves) { return leaves * (leaves - 1) / 2; }
+/// B's answers in W5.
+constexpr std::uint64_t w5_sum(std::uint64_t rounds) { return rounds * (rounds + 1) / 2; }
+/// The messages of W6.
+constexpr std::uint64_t w6_sum(std::uint64_t messages) { return messages * (messages - 1) / 2; }
 
 /// How long task `i` of W9 sleeps.
 constexpr std::chrono::milliseconds w9_duration(std::size_t i) {

@@ -1,6 +1,7 @@
 /// @file
 /// W2, W3, W8, W9 and W10 on weft, and the way to those with files of their own; `W2_float` is W2 with an inexact
-/// floating-point operation between any two yields.
+/// floating-point operation between any two yields. W4's variant `plain` queues each child; otherwise it starts at
+/// once.
 
 #include "workloads.hpp"
 #include "workload.hpp"
@@ -139,6 +140,10 @@ int main(int argc, char** argv) {
         if (args.workload == "W2") return yield([](double&) {});
         if (args.workload == "W2_float") return yield(inexact_operation);
         if (args.workload == "W3") return spawn_join();
+        if (args.workload == "W4") return skynet(args.variant == "plain" ? weft::start::queued : weft::start::eager);
+        if (args.workload == "W5") return pingpong();
+        if (args.workload == "W6") return mpmc_channel();
+        if (args.workload == "W7") return mutex();
         if (args.workload == "W8") return parked();
         if (args.workload == "W9") return timers();
         if (args.workload == "W10") return forkjoin();

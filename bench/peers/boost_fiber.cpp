@@ -1,5 +1,5 @@
 /// @file
-/// W2, W3, W8, W9 and W10 on Boost.Fiber: round_robin on one thread, work_stealing on several.
+/// W2 to W10 on Boost.Fiber: round_robin on one thread, work_stealing on several.
 /// Variant `default` of W3 takes the library's own stack allocator and size. All others have stacks of 16 KiB: from
 /// pooled_fixedsize_stack, or from fixedsize_stack on several threads (the pool is not thread safe) and in W8 and W9.
 
@@ -8,7 +8,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <thread>
 #include <utility>
@@ -20,8 +22,11 @@
 #include <boost/fiber/fiber.hpp>
 #include <boost/fiber/fixedsize_stack.hpp>
 #include <boost/fiber/future.hpp>
+#include <boost/fiber/mutex.hpp>
 #include <boost/fiber/operations.hpp>
+#include <boost/fiber/policy.hpp>
 #include <boost/fiber/pooled_fixedsize_stack.hpp>
+#include <boost/fiber/unbuffered_channel.hpp>
 
 namespace {
 
@@ -69,6 +74,115 @@ void spawn_join(Stacks& stacks) {
   double const ns = watch.nanoseconds_per(batches * slots.size());
   bench::check(std::accumulate(slots.begin(), slots.end(), std::uint64_t{0}) == batches * 500'500, "sum of the slots");
   bench::metric("ns_per_spawn_join", ns, "ns");
+}
+
+using number_channel = fibers::buffered_channel<std::uint64_t>;
+
+/// As the library's own example has it: children start at once and are detached, and a channel holds 15.
+template <typename Stacks>
+void skynet(Stacks& stacks, number_channel& to, std::uint64_t num, std::uint64_t size) {
+  if (size == 1) {
+    to.push(num);
+    return;
+  }
+  number_channel from{16};
+  for (std::uint64_t i = 0; i < bench::w4_children; ++i) {
+    fibers::fiber{fibers::launch::dispatch, std::allocator_arg, stacks,
+                  [&stacks, &from, num, size, i] {
+                    skynet(stacks, from, num + i * (size / bench::w4_children), size / bench::w4_children);
+                  }}
+        .detach();
+  }
+  std::uint64_t sum = 0;
+  for (std::uint64_t i = 0; i < bench::w4_children; ++i) sum += from.value_pop();
+  to.push(sum);
+}
+
+template <typename Stacks>
+void skynet(Stacks& stacks) {
+  auto const leaves = bench::size("W4_N", 1'000'000);
+  number_channel answer{16};
+  bench::stopwatch const watch;
+  auto root = spawn(stacks, [&] { skynet(stacks, answer, 0, leaves); });
+  auto const sum = answer.value_pop();
+  double const ms = watch.milliseconds();
+  root.join();
+  bench::check(sum == bench::w4_sum(leaves), "sum of the leaves");
+  bench::metric("wall_ms", ms, "ms");
+  bench::metric("peak_rss_mib", static_cast<double>(bench::memory_bytes("VmHWM")) / (1 << 20), "MiB");
+}
+
+template <typename Stacks>
+void pingpong(Stacks& stacks) {
+  auto const rounds = bench::size("W5_N", 1'000'000);
+  fibers::unbuffered_channel<std::uint64_t> ping;
+  fibers::unbuffered_channel<std::uint64_t> pong;
+  std::uint64_t sum = 0;
+  bench::stopwatch const watch;
+  auto b = spawn(stacks, [&] {
+    for (std::size_t i = 0; i < rounds; ++i) pong.push(ping.value_pop() + 1);
+  });
+  auto a = spawn(stacks, [&] {
+    for (std::size_t i = 0; i < rounds; ++i) {
+      ping.push(i);
+      sum += pong.value_pop();
+    }
+  });
+  a.join();
+  b.join();
+  double const ns = watch.nanoseconds_per(rounds);
+  bench::check(sum == bench::w5_sum(rounds), "sum of the answers");
+  bench::metric("ns_per_round_trip", ns, "ns");
+}
+
+template <typename Stacks>
+void mpmc_channel(Stacks& stacks) {
+  auto const messages = bench::size("W6_N", 4'000'000);
+  number_channel channel{bench::w6_capacity};
+  std::uint64_t sums[bench::w6_tasks]{};
+  std::vector<fibers::fiber> producers;
+  std::vector<fibers::fiber> consumers;
+  bench::stopwatch const watch;
+  for (std::size_t p = 0; p < bench::w6_tasks; ++p) {
+    producers.push_back(spawn(stacks, [&channel, p, messages] {
+      for (std::size_t i = p; i < messages; i += bench::w6_tasks) channel.push(i);
+    }));
+  }
+  for (auto& sum : sums) {
+    consumers.push_back(spawn(stacks, [&channel, &sum] {
+      std::uint64_t mine = 0;
+      for (std::uint64_t value = 0; channel.pop(value) == fibers::channel_op_status::success;) mine += value;
+      sum = mine;
+    }));
+  }
+  for (auto& task : producers) task.join();
+  channel.close();
+  for (auto& task : consumers) task.join();
+  double const ns = watch.nanoseconds_per(messages);
+  bench::check(std::accumulate(std::begin(sums), std::end(sums), std::uint64_t{0}) == bench::w6_sum(messages),
+               "sum of the messages");
+  bench::metric("ns_per_message", ns, "ns");
+}
+
+template <typename Stacks>
+void mutex(Stacks& stacks) {
+  auto const each = bench::size("W7_N", 20'000);
+  fibers::mutex mutex;
+  std::size_t counter = 0;
+  std::vector<fibers::fiber> tasks;
+  bench::stopwatch const watch;
+  for (std::size_t t = 0; t < bench::w7_tasks; ++t) {
+    tasks.push_back(spawn(stacks, [&mutex, &counter, each] {
+      for (std::size_t i = 0; i < each; ++i) {
+        std::lock_guard const lock{mutex};
+        ++counter;
+      }
+    }));
+  }
+  for (auto& task : tasks) task.join();
+  double const ns = watch.nanoseconds_per(bench::w7_tasks * each);
+  bench::check(counter == bench::w7_tasks * each, "counter");
+  bench::metric("ns_per_lock", ns, "ns");
 }
 
 void parked() {
@@ -154,6 +268,14 @@ void run(bench::arguments const& args, Stacks& stacks) {
     yield(stacks);
   } else if (args.workload == "W3") {
     spawn_join(stacks);
+  } else if (args.workload == "W4") {
+    skynet(stacks);
+  } else if (args.workload == "W5") {
+    pingpong(stacks);
+  } else if (args.workload == "W6") {
+    mpmc_channel(stacks);
+  } else if (args.workload == "W7") {
+    mutex(stacks);
   } else if (args.workload == "W8") {
     parked();
   } else if (args.workload == "W9") {

@@ -1,4 +1,4 @@
-// W2, W3, W8, W9, W10, W13 and W14 in Go: see workload.hpp for the command line and the exit statuses.
+// W2 to W10, W13 and W14 in Go, and its small costs: see workload.hpp for the command line and the exit statuses.
 package main
 
 import (
@@ -194,8 +194,8 @@ func forkJoin() {
 }
 
 func main() {
-	workloads := map[string]func(){"W2": yield, "W3": spawnJoin, "W8": parked, "W9": timers, "W10": forkJoin,
-		"W13": stall, "W14": offload}
+	workloads := map[string]func(){"W2": yield, "W3": spawnJoin, "W4": skynet, "W5": pingpong, "W6": mpmcChannel,
+		"W7": mutex, "W8": parked, "W9": timers, "W10": forkJoin, "W13": stall, "W14": offload, "small_costs": smallCosts}
 	if len(os.Args) != 3 || workloads[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "not known:", os.Args[1:])
 		os.Exit(2)

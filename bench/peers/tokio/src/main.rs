@@ -1,6 +1,7 @@
-//! W2, W3, W8, W9, W10, W13 and W14 on Tokio: see workload.hpp for the command line and the exit statuses.
+//! W2 to W10, W13 and W14 on Tokio: see workload.hpp for the command line and the exit statuses.
 //! Variants: `multi_thread` (usual), and with one worker `current_thread`.
 
+mod channels;
 mod offload;
 mod stall;
 
@@ -222,7 +223,7 @@ fn run<F: Future<Output = ()> + Send + 'static>(runtime: &Runtime, workload: F) 
 }
 
 fn unknown() -> ! {
-    eprintln!("usage: peer_tokio W2|W3|W8|W9|W10|W13|W14 WORKERS [current_thread|multi_thread]");
+    eprintln!("usage: peer_tokio WORKLOAD WORKERS [current_thread|multi_thread]");
     exit(2);
 }
 
@@ -241,6 +242,15 @@ fn main() {
     match args[1].as_str() {
         "W2" => run(&runtime, yields()),
         "W3" => run(&runtime, spawn_join()),
+        "W4" => run(&runtime, channels::skynet()),
+        "W5" => run(&runtime, channels::pingpong()),
+        "W7" => run(&runtime, channels::mutex()),
+        #[cfg(feature = "async-channel")]
+        "W6" => run(&runtime, channels::mpmc_channel::async_channel()),
+        #[cfg(feature = "flume")]
+        "W5_flume" => run(&runtime, channels::pingpong_flume()),
+        #[cfg(feature = "flume")]
+        "W6_flume" => run(&runtime, channels::mpmc_channel::flume()),
         "W8" => run(&runtime, parked()),
         "W9" => run(&runtime, timers()),
         "W10" => run(&runtime, forkjoin()),

@@ -96,9 +96,19 @@ public:
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was taken.
   [[nodiscard]] std::optional<T> receive() {
-    std::optional<T> value;
-    (void)receive_until_(value, never);
-    return value;
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      std::optional<T> value;
+      if (!state_.seems_empty()) [[likely]] {
+        detail::check_cancelled();
+        if (accept(value)) return rebuilt(value);
+      }
+      value = receive_after_wait();
+      return rebuilt(value);
+    } else {
+      std::optional<T> value;
+      (void)receive_until_(value, never);
+      return value;
+    }
   }
 
   /// Takes the oldest value, if there is one. Never waits, and is no cancellation point.
@@ -175,6 +185,18 @@ private:
     std::optional<T> value;
     if (!receive_until_(value, deadline)) detail::throw_channel_timeout();
     return value;
+  }
+
+  [[gnu::noinline]] std::optional<T> receive_after_wait() {
+    std::optional<T> value;
+    (void)receive_slowly(value, never);
+    return value;
+  }
+  /// From its two parts. As a whole it would be copied by a load that is wider than the stores just made, which has to
+  /// wait until those have reached the cache: as long as all the rest of a receive() takes.
+  static std::optional<T> rebuilt(std::optional<T> const& from) noexcept {
+    if (from) return std::optional<T>(std::in_place, *from);
+    return std::nullopt;
   }
 
   [[gnu::noinline]] bool send_slowly(T& value, time_point deadline);
