@@ -177,6 +177,7 @@ void waiter::rethrow(wake_cause cause) const {
 
 void waiter::wake(placement where) noexcept {
   detail::fiber_record* const fiber = fiber_;
+  if (only_to_run_) return detail::make_runnable(*fiber, where);
   void* const word = &ticket_->word();
   bool const runnable = ticket_->wake(wake_cause::notified);
   // A thread's waiter may be gone by now; waking an address that nobody sleeps on does nothing.

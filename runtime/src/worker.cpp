@@ -514,7 +514,10 @@ void worker::enqueue(fiber_record& fiber, placement where) noexcept {
       return push_in_line(fiber);
     if (where == placement::prompt) return enqueue_promptly(fiber);
     if (where == placement::joiner && !goes_first(fiber)) return;
-    // release: publishes the fiber to who takes it from the slot; acquire: makes the one pushed out ours.
+    // release: publishes the fiber to who takes it from the slot. A store will do where it is empty, for only this
+    // worker puts there. relaxed: others but empty it, and then this is as good a moment.
+    if (slot_.load(std::memory_order_relaxed) == nullptr) return slot_.store(&fiber, std::memory_order_release);
+    // acquire: makes the one pushed out ours.
     fiber_record* const pushed_out = slot_.exchange(&fiber, std::memory_order_acq_rel);
     if (pushed_out != nullptr) push(*pushed_out);
     return;

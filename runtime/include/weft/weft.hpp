@@ -38,6 +38,7 @@
 #include <weft/sync/auto_reset_event.hpp>
 #include <weft/sync/barrier.hpp>
 #include <weft/sync/broadcast.hpp>
+#include <weft/sync/channel.hpp>
 #include <weft/sync/condition_variable.hpp>
 #include <weft/sync/event.hpp>
 #include <weft/sync/latch.hpp>

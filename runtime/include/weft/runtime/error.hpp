@@ -44,6 +44,18 @@ public:
   using error::error;
 };
 
+/// A value was sent to a channel that is closed, or was closed before anybody took the value.
+class channel_closed : public error {
+public:
+  using error::error;
+};
+
+/// The queue has been shut down: it takes nothing more, and what was asked for will not come.
+class queue_shutdown : public error {
+public:
+  using error::error;
+};
+
 /// Why a cancellation was asked for.
 enum class cancel_reason : std::uint8_t { user, deadline, sibling_failed, shutdown, handle_dropped };
 

@@ -61,7 +61,12 @@ public:
   void rethrow(wake_cause cause) const;
 
   /// Takes the right to end this wait. Any thread; of all who try, and time and cancellation, one gets it.
-  [[nodiscard]] bool claim() noexcept { return ticket_->claim(); }
+  [[nodiscard]] bool claim() noexcept {
+    auto const result = ticket_->claim_or_end(wake_cause::notified);
+    if (result == detail::wait_ticket::outcome::lost) return false;
+    only_to_run_ = result == detail::wait_ticket::outcome::runnable;
+    return true;
+  }
   /// Ends the wait after a successful claim(). The waiter may be gone when this returns.
   void wake(placement where = placement::back) noexcept;
   /// claim() and wake() in one.  @returns false if the claim was lost.
@@ -86,6 +91,7 @@ private:
   char const* reason_;
   time_point limit_ = never;  // the earliest deadline of a scope that counts
   bool limited_ = false;  // it comes before the wait's own; written before the timer is armed, read by who expires it
+  bool only_to_run_ = false;  // the winner's: claim() has ended the wait already, of a party that was parked
   detail::timer_node timer_;
 };
 

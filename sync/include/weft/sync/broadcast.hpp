@@ -6,7 +6,6 @@
 
 #include <weft/runtime/clock.hpp>
 #include <weft/runtime/error.hpp>
-#include <weft/sync/channel_closed.hpp>
 #include <weft/sync/detail/news.hpp>
 
 #include <chrono>

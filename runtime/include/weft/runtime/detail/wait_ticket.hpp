@@ -58,6 +58,20 @@ public:
   /// over: the party does not go on before wake().
   [[nodiscard]] bool claim() noexcept { return close(claimed_bit) != outcome::lost; }
 
+  /// As claim(), but where the party is parked, the wait has ended with it: for the party does not go on before the
+  /// winner makes it runnable, and may be handed something until then. That saves the second step.
+  /// @returns `won`: claimed, and wake() must follow; `runnable`: ended, and the caller must make the party runnable
+  [[nodiscard]] outcome claim_or_end(wake_cause cause) noexcept {
+    auto seen = word_.load(relaxed);
+    std::uint32_t bits = 0;
+    do {
+      if ((seen & (open_bit | claimed_bit)) != open_bit) return outcome::lost;
+      bits = (seen & parked_bit) != 0 ? claimed_bit | woken_bit | encode(cause) : claimed_bit;
+      // As in close(). What is handed over later is published by the queue through which the party is made runnable.
+    } while (!word_.compare_exchange_weak(seen, seen | bits, acq_rel, relaxed));
+    return (seen & parked_bit) != 0 ? outcome::runnable : outcome::won;
+  }
+
   /// Second half of claim().
   /// @returns true if the caller must make the party runnable.
   [[nodiscard]] bool wake(wake_cause cause) noexcept {

@@ -23,15 +23,7 @@
 #include <optional>
 #include <utility>
 
-namespace weft::inline v0 {
-
-/// The queue has been shut down: it takes nothing more, and what was asked for will not come.
-class queue_shutdown : public error {
-public:
-  using error::error;
-};
-
-namespace detail {
+namespace weft::inline v0::detail {
 
 /// The box of an item. load() and unload() move the value, and throw what that throws.
 class queue_item {
@@ -133,5 +125,4 @@ private:
   wait_group unfinished_;  // items that were put and are not task_done; raised under the lock, lowered outside of it
 };
 
-}  // namespace detail
-}  // namespace weft::inline v0
+}  // namespace weft::inline v0::detail

@@ -1,0 +1,276 @@
+#pragma once
+/// @file
+/// Channels between fibers and threads. One lock guards the ring and both lines of those who wait; a value goes past
+/// the ring where somebody waits for it. See detail/channel_state.hpp for the invariants, which are those of Go's
+/// channels.
+
+#include <weft/runtime/clock.hpp>
+#include <weft/runtime/error.hpp>
+#include <weft/runtime/waiter.hpp>
+#include <weft/sync/detail/channel_state.hpp>
+#include <weft/sync/detail/channel_wait.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <iterator>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace weft::inline v0 {
+
+namespace detail {
+struct channel_access;
+}
+
+/// Passes values of type `T`, first in, first out, between any number of senders and receivers. As Go's `chan`.
+///
+/// `T` is move-constructible. If moving throws, that leaves whoever moved, a sender with its value; nothing is lost.
+/// Values are moved under the channel's lock: a move constructor that takes long keeps others out, and one that waits
+/// or uses the channel must not be.
+/// @par Thread safety
+/// Any member, from any fiber of any runtime and any thread, at once; only the destructor needs to be alone.
+/// @par Memory ordering
+/// All that was done before send() is visible to whoever receives that value; without a buffer, all that was done
+/// before receive() is visible to whoever sent the value, too.
+/// @par Fairness
+/// Senders and receivers are served in the order in which they came.
+template <class T>
+  requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
+class channel {
+public:
+  using value_type = T;
+  class iterator;
+
+  /// @param capacity  values that it holds before a sender has to wait; 0: each send() meets a receive(). The memory
+  ///   for them is taken here, and no more later.
+  /// @throws std::length_error, std::bad_alloc
+  explicit channel(std::size_t capacity = 0) : state_(capacity) {}
+  channel(channel const&) = delete;
+  channel& operator=(channel const&) = delete;
+  /// Aborts if anyone waits.
+  ~channel() { detail::check_channel_unused(!state_.receivers.empty() || !state_.senders.empty()); }
+
+  /// Sends `value`; waits while the channel is full.
+  /// @throws channel_closed  if the channel is closed before somebody took the value, or before it had a place
+  /// @par Cancellation
+  /// A cancellation point, even where it need not wait; cancelled means: not sent.
+  /// Whatever is thrown, the caller still has the value.
+  void send(T&& value) { (void)send_until_(value, never); }
+  /// The same with a copy.
+  void send(T const& value)
+    requires std::copy_constructible<T>
+  {
+    T copy(value);
+    (void)send_until_(copy, never);
+  }
+
+  /// Sends `value` if that needs no waiting. Never waits, and is no cancellation point.
+  /// @returns false, leaving `value` alone, if there is no room and nobody waits  @throws channel_closed
+  [[nodiscard]] bool try_send(T& value) { return offer(value); }
+  [[nodiscard]] bool try_send(T&& value) { return offer(value); }
+
+  /// Sends `value`, waiting at most `limit`; with 0 it only tries.
+  /// @returns false, leaving `value` alone, if that was too short  @throws channel_closed  A cancellation point.
+  template <class Rep, class Period>
+  [[nodiscard]] bool send_for(T& value, std::chrono::duration<Rep, Period> limit) {
+    return send_until_(value, detail::deadline_after(detail::to_nanoseconds(limit)));
+  }
+  template <class Rep, class Period>
+  [[nodiscard]] bool send_for(T&& value, std::chrono::duration<Rep, Period> limit) {
+    return send_for(value, limit);
+  }
+  /// The same, waiting at most until `deadline`.
+  template <class Clock, class Duration>
+  [[nodiscard]] bool send_until(T& value, std::chrono::time_point<Clock, Duration> deadline) {
+    return send_until_(value, detail::to_deadline(deadline));
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] bool send_until(T&& value, std::chrono::time_point<Clock, Duration> deadline) {
+    return send_until(value, deadline);
+  }
+
+  /// Takes the oldest value; waits while there is none.
+  /// @returns nothing if the channel is closed, and all that was sent before has been taken
+  /// @par Cancellation
+  /// A cancellation point, even where it need not wait; cancelled means that nothing was taken.
+  [[nodiscard]] std::optional<T> receive() {
+    std::optional<T> value;
+    (void)receive_until_(value, never);
+    return value;
+  }
+
+  /// Takes the oldest value, if there is one. Never waits, and is no cancellation point.
+  /// @returns nothing if there is none, closed or not
+  [[nodiscard]] std::optional<T> try_receive() {
+    std::optional<T> value;
+    (void)accept(value);
+    return value;
+  }
+
+  /// As receive(), waiting at most `limit`; with 0 it only tries.
+  /// @throws timeout_error  if that was too short. A cancellation point.
+  template <class Rep, class Period>
+  [[nodiscard]] std::optional<T> receive_for(std::chrono::duration<Rep, Period> limit) {
+    return receive_in_time(detail::deadline_after(detail::to_nanoseconds(limit)));
+  }
+  /// As receive(), waiting at most until `deadline`.
+  /// @throws timeout_error  if that was too soon. A cancellation point.
+  template <class Clock, class Duration>
+  [[nodiscard]] std::optional<T> receive_until(std::chrono::time_point<Clock, Duration> deadline) {
+    return receive_in_time(detail::to_deadline(deadline));
+  }
+
+  /// Takes no more values: send() throws, of those that wait, too; receive() still gets what was sent before, and then
+  /// nothing. To close again does nothing. Does not wait.
+  void close() noexcept { detail::wake_closed(state_.close()); }
+  [[nodiscard]] bool closed() const noexcept { return state_.closed(); }
+
+  /// Values that have a place and have not been taken. A hint where others use the channel.
+  [[nodiscard]] std::size_t size() const noexcept { return state_.count(); }
+  [[nodiscard]] std::size_t capacity() const noexcept { return state_.capacity(); }
+
+  /// An input range of all that is received until the channel is closed and empty: `for (auto& value : channel)`. To
+  /// begin and to go on is to receive(); several may do so at once, and each value goes to one of them.
+  [[nodiscard]] iterator begin() { return iterator{*this}; }
+  [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+
+private:
+  friend struct detail::channel_access;
+  using state = detail::basic_channel_state<T>;
+  using step = detail::channel_step;
+  using fate = typename state::fate;
+
+  /// One attempt.
+  bool offer(T& value) {
+    typename state::woken then;
+    typename state::section const held{state_.lock};
+    auto const result = state_.put(held, value, then);
+    if (result == step::closed) detail::throw_channel_closed();
+    return result == step::done;
+  }
+  bool accept(std::optional<T>& value) {
+    typename state::woken then;
+    typename state::section const held{state_.lock};
+    return state_.take(held, value, then) != step::must_wait;
+  }
+
+  bool send_until_(T& value, time_point deadline) {
+    if (!state_.seems_full()) [[likely]] {
+      detail::check_cancelled();
+      if (offer(value)) return true;
+    }
+    return send_slowly(value, deadline);
+  }
+  /// @returns whether there was a value, or none will come
+  bool receive_until_(std::optional<T>& value, time_point deadline) {
+    if (!state_.seems_empty()) [[likely]] {
+      detail::check_cancelled();
+      if (accept(value)) return true;
+    }
+    return receive_slowly(value, deadline);
+  }
+  std::optional<T> receive_in_time(time_point deadline) {
+    std::optional<T> value;
+    if (!receive_until_(value, deadline)) detail::throw_channel_timeout();
+    return value;
+  }
+
+  [[gnu::noinline]] bool send_slowly(T& value, time_point deadline);
+  [[gnu::noinline]] bool receive_slowly(std::optional<T>& value, time_point deadline);
+
+  state state_;
+};
+
+/// Where a loop over a channel is. Move-only if the values are.
+template <class T>
+  requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
+class channel<T>::iterator {
+public:
+  using value_type = T;
+  using difference_type = std::ptrdiff_t;
+  using iterator_concept = std::input_iterator_tag;
+
+  explicit iterator(channel& from) : from_(&from), value_(from.receive()) {}
+  [[nodiscard]] T& operator*() const noexcept { return *value_; }
+  [[nodiscard]] T* operator->() const noexcept { return &*value_; }
+  /// A cancellation point.
+  iterator& operator++() {
+    value_.reset();
+    (void)from_->receive_until_(value_, never);
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  friend bool operator==(iterator const& at, std::default_sentinel_t) noexcept { return !at.value_.has_value(); }
+
+private:
+  channel* from_;
+  mutable std::optional<T> value_;
+};
+
+template <class T>
+  requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
+bool channel<T>::receive_slowly(std::optional<T>& value, time_point deadline) {
+  if (detail::channel_only_tries(deadline)) {
+    detail::check_cancelled();
+    return accept(value);
+  }
+  detail::channel_node node{&value};
+  do {
+    waiter self{"channel (to receive)"};
+    node.owner = &self;
+    {
+      typename state::woken then;
+      typename state::section const held{state_.lock};
+      if (state_.take(held, value, then) != step::must_wait) return true;
+      node.end == fate::again ? state_.receivers.push_front(node) : state_.receivers.push_back(node);
+    }
+    if (!detail::wait_in_channel(state_.lock, state_.receivers, node, self, deadline)) return false;
+  } while (node.end == fate::again);
+  return true;
+}
+
+template <class T>
+  requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
+bool channel<T>::send_slowly(T& value, time_point deadline) {
+  if (detail::channel_only_tries(deadline)) {
+    detail::check_cancelled();
+    return offer(value);
+  }
+  detail::channel_node node{&value};
+  typename state::place_for_next next{state_};
+  for (;;) {
+    waiter self{"channel (to send)"};
+    node.owner = &self;
+    {
+      typename state::woken then;
+      typename state::section const held{state_.lock};
+      auto const result = state_.put(held, value, then);
+      next.settle(held);
+      if (result == step::closed) detail::throw_channel_closed();
+      if (result == step::done) return true;
+      node.end == fate::again ? state_.senders.push_front(node) : state_.senders.push_back(node);
+    }
+    if (!detail::wait_in_channel(state_.lock, state_.senders, node, self, deadline)) return false;
+    switch (node.end) {
+      case fate::closed: detail::throw_channel_closed();
+      case fate::again: next.may_want_it(); break;
+      default: return true;
+    }
+  }
+}
+
+namespace detail {
+
+/// For select().
+struct channel_access {
+  template <class T>
+  [[nodiscard]] static auto& state(channel<T>& of) noexcept {
+    return of.state_;
+  }
+};
+
+}  // namespace detail
+
+}  // namespace weft::inline v0

@@ -1,0 +1,266 @@
+#pragma once
+/// @file
+/// All of a channel but the waiting: its lock, its ring, and those who stand in line at either end. Invariants after
+/// Go's channels (golang/go, src/runtime/chan.go).
+///
+/// - One lock guards everything. Values are moved under it, straight from where they are to where they go: into the
+///   place that a waiting receiver keeps ready, or out of that of a waiting sender.
+/// - Who can still be claimed waits for a reason: a receiver only while the ring is empty, a sender only while it is
+///   full (always, with capacity 0), and no receiver beside a sender.
+/// - A wait is claimed before a value is moved to or from it: so a value is handed over once, or stays where it is.
+/// - Where the other's value cannot be moved because that throws, who was claimed for it is told to try `again`, at the
+///   head of the line, and the exception is the caller's.
+///
+/// Who has been claimed is woken when the lock has been released, and may then free the channel.
+
+#include <weft/runtime/detail/atomics.hpp>
+#include <weft/runtime/detail/wait_list.hpp>
+#include <weft/runtime/waiter.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+namespace weft::inline v0::detail {
+
+/// A place in a channel's line. Lives on the waiting side's stack.
+template <class Waiter>
+struct alignas(8) basic_channel_node {
+  enum class fate : unsigned char { waits, done, closed, again };
+
+  explicit basic_channel_node(void* value) noexcept : place(value) {}
+
+  Waiter* owner = nullptr;
+  void* place;                         ///< of a receiver: the optional to fill; of a sender: the value
+  basic_channel_node* next = nullptr;  ///< guarded by the channel's lock, as is prev; null: in no line
+  basic_channel_node* prev = nullptr;
+  fate end = fate::waits;  ///< written by who claims the wait for this node, before the wake
+};
+
+/// Those who wait at one end, oldest first, linked in a circle. Guarded by the channel's lock.
+template <class Node, class Atomics>
+class basic_channel_line {
+public:
+  /// A hint where the lock is not held.
+  [[nodiscard]] bool empty() const noexcept { return first() == nullptr; }
+
+  void push_back(Node& node) noexcept {
+    Node* const oldest = first();
+    if (oldest == nullptr) {
+      node.next = node.prev = &node;
+      return set_first(&node);
+    }
+    node.next = oldest;
+    node.prev = oldest->prev;
+    node.prev->next = oldest->prev = &node;
+  }
+  void push_front(Node& node) noexcept {
+    push_back(node);
+    set_first(&node);
+  }
+  /// Takes `node` out if it is in.
+  void remove(Node& node) noexcept {
+    if (node.next == nullptr) return;
+    if (node.next == &node) {
+      set_first(nullptr);
+    } else {
+      node.next->prev = node.prev;
+      node.prev->next = node.next;
+      if (first() == &node) set_first(node.next);
+    }
+    node.next = node.prev = nullptr;
+  }
+  /// Takes out the oldest whose wait can be claimed.  @returns it, or null
+  Node* claim_first() noexcept {
+    while (Node* const oldest = first()) {
+      remove(*oldest);
+      if (oldest->owner->claim()) return oldest;
+    }
+    return nullptr;
+  }
+
+private:
+  // relaxed: the lock orders it.
+  [[nodiscard]] Node* first() const noexcept { return first_.load(std::memory_order_relaxed); }
+  void set_first(Node* node) noexcept { first_.store(node, std::memory_order_relaxed); }
+
+  typename Atomics::template atomic<Node*> first_{nullptr};
+};
+
+/// Wakes who has been claimed. Made before the lock is taken, so that it does so after that has been released.
+template <class Waiter>
+class wake_afterwards {
+public:
+  wake_afterwards() noexcept = default;
+  wake_afterwards(wake_afterwards const&) = delete;
+  ~wake_afterwards() {
+    if (who_ != nullptr) who_->wake(placement::next);
+  }
+  void wake(Waiter& who) noexcept { who_ = &who; }
+
+private:
+  Waiter* who_ = nullptr;
+};
+
+/// What became of an attempt.
+enum class channel_step : unsigned char { done, must_wait, closed };
+
+/// @tparam Waiter   claimed and woken, as weft::waiter is
+/// @tparam Atomics  see atomics.hpp
+template <class T, class Waiter = waiter, class Atomics = std_atomics>
+class basic_channel_state {
+public:
+  using node = basic_channel_node<Waiter>;
+  using fate = typename node::fate;
+  using line = basic_channel_line<node, Atomics>;
+  using lock_word = basic_wait_list<node, Atomics>;
+  using section = typename lock_word::section;  ///< holds the lock
+  using woken = wake_afterwards<Waiter>;
+  using slot = std::optional<T>;
+
+  /// @throws std::length_error, std::bad_alloc
+  explicit basic_channel_state(std::size_t capacity) : capacity_(capacity) {
+    if (capacity > most) throw std::length_error("weft::channel: a capacity of more than memory can hold");
+    if (capacity != 0) ring_ = std::allocator<T>{}.allocate(capacity);
+  }
+  basic_channel_state(basic_channel_state const&) = delete;
+  ~basic_channel_state() {
+    for (auto left = count(); left != 0; --left) drop_oldest();
+    if (capacity_ != 0) std::allocator<T>{}.deallocate(ring_, capacity_);
+  }
+
+  // --- under the lock ---
+
+  /// Gives `value` to the first receiver in line, or puts it into the ring. Throws what moving it throws, and has then
+  /// done nothing.
+  channel_step put(section const& held, T& value, woken& then) noexcept(is_nothrow) {
+    if (is_closed(held)) return channel_step::closed;
+    if (node* const receiver = receivers.claim_first()) {
+      then.wake(*receiver->owner);
+      if constexpr (!is_nothrow) receiver->end = fate::again;
+      static_cast<slot*>(receiver->place)->emplace(std::move(value));
+      receiver->end = fate::done;
+      return channel_step::done;
+    }
+    if (count() == capacity_) return channel_step::must_wait;
+    push(value);
+    return channel_step::done;
+  }
+
+  /// Takes the oldest value, and lets the first sender in line follow. Throws what moving the value throws, and has
+  /// then taken nothing.
+  channel_step take(section const& held, slot& into, woken& then) noexcept(is_nothrow) {
+    if (count() != 0) {
+      into.emplace(std::move(ring_[head_]));
+      drop_oldest();
+      if (node* const sender = senders.claim_first()) {
+        then.wake(*sender->owner);
+        if constexpr (is_nothrow) {
+          push(value_of(*sender));
+          sender->end = fate::done;
+        } else {
+          sender->end = fate::again;  // it moves its value itself: what that throws is its own
+        }
+      }
+      return channel_step::done;
+    }
+    if (node* const sender = senders.claim_first()) {
+      then.wake(*sender->owner);
+      if constexpr (!is_nothrow) sender->end = fate::again;
+      into.emplace(std::move(value_of(*sender)));
+      sender->end = fate::done;
+      return channel_step::done;
+    }
+    return is_closed(held) ? channel_step::closed : channel_step::must_wait;
+  }
+
+  [[nodiscard]] static bool is_closed(section const& held) noexcept { return held.flags() != 0; }
+
+  // --- without the lock ---
+
+  /// Kept by a sender. If it has been told to try again, there was a place in the ring for it; if there still is one
+  /// when it has tried, or leaves without, the next in line is told.
+  class place_for_next {
+  public:
+    explicit place_for_next(basic_channel_state& of) noexcept : of_(of) {}
+    place_for_next(place_for_next const&) = delete;
+    ~place_for_next() {
+      if constexpr (!is_nothrow) {
+        if (told_) settle(section{of_.lock});
+      }
+    }
+    void may_want_it() noexcept { told_ = true; }
+    void settle(section const& held) noexcept {
+      if (!std::exchange(told_, false) || of_.count() == of_.capacity_ || is_closed(held)) return;
+      if (node* const sender = of_.senders.claim_first()) {
+        then_.wake(*sender->owner);
+        sender->end = fate::again;
+      }
+    }
+
+  private:
+    basic_channel_state& of_;
+    bool told_ = false;
+    woken then_;
+  };
+
+  /// Closes it.  @returns those who waited, linked by `next`, claimed, and to be woken
+  [[nodiscard]] node* close() noexcept {
+    node* claimed = nullptr;
+    node** last = &claimed;
+    section held{lock};
+    held.set_flags(closed_flag);
+    for (line* const end : {&receivers, &senders}) {
+      while (node* const first = end->claim_first()) {
+        first->end = fate::closed;
+        *last = first;
+        last = &first->next;
+      }
+    }
+    return claimed;
+  }
+
+  [[nodiscard]] bool closed() const noexcept { return lock.flags() != 0; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  /// Values in the ring. A hint where the lock is not held.  relaxed: the lock orders it.
+  [[nodiscard]] std::size_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
+  /// Whether it looks as if one had to wait. A hint, to save an attempt.
+  [[nodiscard]] bool seems_full() const noexcept { return count() == capacity_ && receivers.empty(); }
+  [[nodiscard]] bool seems_empty() const noexcept { return count() == 0 && senders.empty(); }
+
+  lock_word lock;  ///< and whether the channel is closed; nobody waits in the word itself
+  line receivers;
+  line senders;
+
+private:
+  static constexpr bool is_nothrow = std::is_nothrow_move_constructible_v<T>;
+  static constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T);
+  static constexpr auto closed_flag = lock_word::flag_a;
+
+  [[nodiscard]] static T& value_of(node const& sender) noexcept { return *static_cast<T*>(sender.place); }
+
+  void push(T& value) noexcept(is_nothrow) {
+    auto const present = count();
+    auto at = head_ + present;
+    if (at >= capacity_) at -= capacity_;
+    std::construct_at(ring_ + at, std::move(value));
+    count_.store(present + 1, std::memory_order_relaxed);
+  }
+  void drop_oldest() noexcept {
+    std::destroy_at(ring_ + head_);
+    if (++head_ == capacity_) head_ = 0;
+    count_.store(count() - 1, std::memory_order_relaxed);
+  }
+
+  T* ring_ = nullptr;
+  std::size_t const capacity_;
+  typename Atomics::template plain<std::size_t> head_ = 0;  // guarded by the lock: where the oldest value is
+  typename Atomics::template atomic<std::size_t> count_{0};
+};
+
+}  // namespace weft::inline v0::detail

@@ -1,0 +1,27 @@
+#pragma once
+/// @file
+/// What channels of all types wait with.
+
+#include <weft/runtime/clock.hpp>
+#include <weft/runtime/waiter.hpp>
+#include <weft/sync/detail/channel_state.hpp>
+
+namespace weft::inline v0::detail {
+
+using channel_node = basic_channel_node<waiter>;
+using channel_line = basic_channel_line<channel_node, std_atomics>;
+using channel_lock = basic_wait_list<channel_node, std_atomics>;
+
+/// Whether a call with this deadline is only to try.
+[[nodiscard]] bool channel_only_tries(time_point deadline) noexcept;
+/// Waits until somebody has decided the fate of `node`, which is in `line`.
+/// @returns false if `deadline` passed first  @throws cancelled; in both cases the node is out again
+bool wait_in_channel(channel_lock& lock, channel_line& line, channel_node& node, waiter& self, time_point deadline);
+/// Wakes those who were in line when the channel was closed.
+void wake_closed(channel_node* claimed) noexcept;
+[[noreturn]] void throw_channel_closed();
+[[noreturn]] void throw_channel_timeout();
+/// Aborts if `waiting`.
+void check_channel_unused(bool waiting) noexcept;
+
+}  // namespace weft::inline v0::detail

@@ -1,0 +1,38 @@
+#include <weft/sync/channel.hpp>
+
+#include "queueing.hpp"
+#include "refuse.hpp"
+
+namespace weft::inline v0::detail {
+
+bool channel_only_tries(time_point deadline) noexcept { return only_tries(deadline); }
+
+bool wait_in_channel(channel_lock& lock, channel_line& line, channel_node& node, waiter& self, time_point deadline) {
+  auto const cause = self.wait(deadline);
+  if (cause == wake_cause::notified) [[likely]]
+    return true;
+  {
+    channel_lock::section const held{lock};
+    line.remove(node);
+  }
+  self.rethrow(cause);
+  return false;
+}
+
+void wake_closed(channel_node* claimed) noexcept {
+  while (claimed != nullptr) {
+    channel_node* const node = claimed;
+    claimed = node->next;  // the node is gone as soon as its waiter has been woken
+    node->owner->wake();
+  }
+}
+
+void throw_channel_closed() { throw channel_closed("weft::channel: a value is sent, and the channel is closed"); }
+
+void throw_channel_timeout() { throw timeout_error("weft::channel: no value has come in time"); }
+
+void check_channel_unused(bool waiting) noexcept {
+  if (waiting) refuse("a channel is destroyed while somebody waits for it: close it, and join who uses it, before");
+}
+
+}  // namespace weft::inline v0::detail
