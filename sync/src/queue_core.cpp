@@ -4,7 +4,9 @@
 #include "refuse.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
+#include <utility>
 
 namespace weft::inline v0::detail {
 
@@ -14,21 +16,21 @@ namespace {
 
 queue_node& as_queue_node(wait_node& node) noexcept { return static_cast<queue_node&>(node); }
 
-/// Unmakes a chain of items.  @returns how many there were
-std::ptrdiff_t unmake(queue_item* first) noexcept {
-  std::ptrdiff_t count = 0;
-  for (; first != nullptr; ++count) {
+constexpr auto everyone = std::numeric_limits<std::size_t>::max();
+
+/// Unmakes a chain of items.
+void unmake(queue_item* first) noexcept {
+  while (first != nullptr) {
     boxed_item const item{first};
     first = first->next;
   }
-  return count;
 }
 
 }  // namespace
 
 queue_core::~queue_core() {
-  if (!section{line_}.empty()) refuse("a queue is destroyed while somebody waits for it");
-  (void)unmake(store_.pop_all());
+  if (!section{line_}.empty() || !section{joiners_}.empty()) refuse("a queue is destroyed while somebody waits for it");
+  unmake(store_.pop_all());
 }
 
 /// Puts a loaded item into the store.
@@ -41,7 +43,7 @@ void queue_core::keep(boxed_item& item) {
   }
   (void)item.release();
   ++size_;
-  unfinished_.add();
+  ++unfinished_;
 }
 
 /// @returns whether all is said about `item`: it has been taken, or, if it is still there, is refused for good
@@ -54,7 +56,7 @@ bool queue_core::offer(section& line, boxed_item& item, wait_node*& getter) {
     keep(item);
   } else {
     as_queue_node(*getter).item = std::move(item);
-    unfinished_.add();
+    ++unfinished_;
   }
   return true;
 }
@@ -144,61 +146,89 @@ boxed_item queue_core::get(time_point deadline) {
   return std::move(node.item);
 }
 
-/// Counts dropped items as done. There may be fewer to count: task_done() asks nobody which item it is for.
-void queue_core::settle(std::ptrdiff_t dropped) noexcept {
-  for (;;) {
-    try {
-      return unfinished_.add(-std::min(dropped, unfinished_.count()));
-    } catch (std::invalid_argument const&) {  // NOLINT: one was counted out in between
-    }
-  }
-}
-
 void queue_core::put_back(boxed_item item) noexcept {
   wait_node* getter = nullptr;
+  wait_node* joiners = nullptr;
   {
     section line{line_};
-    if (phase_ != phase::dropped) {
-      if (size_ == 0) getter = claim_first(line);
-      if (getter != nullptr) {
-        as_queue_node(*getter).item = std::move(item);
-      } else {
-        store_.put_back(*item.release());
-        ++size_;
-      }
+    if (phase_ == phase::dropped) {  // it comes too late, and goes with the others
+      (void)count_out(1, joiners);
+    } else if (size_ == 0 && (getter = claim_first(line)) != nullptr) {
+      as_queue_node(*getter).item = std::move(item);
+    } else {
+      store_.put_back(*item.release());
+      ++size_;
     }
   }
   if (getter != nullptr) getter->owner->wake(placement::next);
-  if (item == nullptr) return;
-  item.reset();  // it came back too late, and goes with the others
-  settle(1);
+  wake_all(joiners);
 }
 
 void queue_core::shutdown(bool immediate) noexcept {
   wait_node* waiting = nullptr;
+  wait_node* joiners = nullptr;
   queue_item* dropped = nullptr;
   {
     section line{line_};
     if (immediate) {
       phase_ = phase::dropped;
       dropped = store_.pop_all();
-      size_ = 0;
+      // There may be fewer to count: task_done() asks nobody which item it is for.
+      (void)count_out(std::exchange(size_, 0), joiners);
     } else if (phase_ == phase::open) {
       phase_ = phase::draining;
     }
-    (void)line.claim(std::numeric_limits<std::size_t>::max(), &waiting);
+    (void)line.claim(everyone, &waiting);
   }
-  settle(unmake(dropped));
-  // From here on the queue may be gone: with one who joined, and then with any of these.
+  // From here on the queue may be gone, with whoever sees that it has been shut down.
+  unmake(dropped);
   wake_all(waiting);
+  wake_all(joiners);
+}
+
+/// @returns how many of `items` there were to count
+std::size_t queue_core::count_out(std::size_t items, wait_node*& joiners) noexcept {
+  auto const counted = std::min(items, unfinished_);
+  unfinished_ -= counted;
+  if (unfinished_ == 0) (void)section{joiners_}.claim(everyone, &joiners);
+  return counted;
 }
 
 void queue_core::task_done() {
-  try {
-    unfinished_.done();
-  } catch (std::invalid_argument const&) {
-    throw std::invalid_argument("weft::queue::task_done: called more often than items were put");
+  wait_node* joiners = nullptr;
+  std::size_t counted = 0;
+  {
+    section const line{line_};
+    counted = count_out(1, joiners);
   }
+  if (counted == 0) throw std::invalid_argument("weft::queue::task_done: called more often than items were put");
+  wake_all(joiners);
+}
+
+bool queue_core::all_done() const noexcept {
+  section const line{line_};
+  return unfinished_ == 0;
+}
+
+bool queue_core::join(time_point deadline) {
+  check_cancelled();
+  if (all_done()) return true;
+  if (only_tries(deadline)) return false;
+  waiter self{"queue join"};
+  wait_node node{self};
+  {
+    section const line{line_};
+    if (unfinished_ == 0) return true;
+    section{joiners_}.push_back(node);
+  }
+  auto const cause = self.wait(deadline);
+  if (cause == wake_cause::notified) return true;
+  {
+    section const line{line_};
+    section{joiners_}.remove(node);
+  }
+  self.rethrow(cause);
+  return false;
 }
 
 std::size_t queue_core::size() const noexcept {

@@ -4,6 +4,7 @@
 /// items leave. What it is made of is in detail/queue_core.hpp.
 
 #include <weft/runtime/clock.hpp>
+#include <weft/runtime/error.hpp>
 #include <weft/sync/detail/queue_core.hpp>
 
 #include <chrono>

@@ -13,8 +13,6 @@
 
 #include <weft/runtime/clock.hpp>
 #include <weft/runtime/detail/wait_list.hpp>
-#include <weft/runtime/error.hpp>
-#include <weft/sync/wait_group.hpp>
 
 #include <cstddef>
 #include <exception>
@@ -82,7 +80,7 @@ class queue_core {
 public:
   /// @param capacity  0: without bounds
   queue_core(std::size_t capacity, queue_store& store) noexcept
-      : store_(store), limit_(capacity == 0 ? unbounded : capacity) {}
+      : limit_(capacity == 0 ? unbounded : capacity), store_(store) {}
   queue_core(queue_core const&) = delete;
   ~queue_core();
 
@@ -99,7 +97,8 @@ public:
 
   void shutdown(bool immediate) noexcept;
   void task_done();
-  [[nodiscard]] bool join(time_point deadline) { return unfinished_.wait_until(deadline); }
+  /// @returns false if `deadline` passed first.  @throws cancelled
+  [[nodiscard]] bool join(time_point deadline);
 
   [[nodiscard]] std::size_t size() const noexcept;
   [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
@@ -115,14 +114,17 @@ private:
   bool take(section& line, boxed_item& item, wait_node*& putters);
   void keep(boxed_item& item);
   wait_node* refill(section& line) noexcept;
-  void settle(std::ptrdiff_t dropped) noexcept;
+  std::size_t count_out(std::size_t items, wait_node*& joiners) noexcept;
+  [[nodiscard]] bool all_done() const noexcept;
 
   mutable wait_list line_;
-  queue_store& store_;  // guarded by the line's lock, as are size_ and phase_
-  std::size_t size_ = 0;
   std::size_t const limit_;
+  // Guarded by the line's lock, all of them.
+  queue_store& store_;
+  std::size_t size_ = 0;
   phase phase_ = phase::open;
-  wait_group unfinished_;  // items that were put and are not task_done; raised under the lock, lowered outside of it
+  std::size_t unfinished_ = 0;  // items that were put and are not task_done
+  wait_list joiners_;           // its own lock guards nothing
 };
 
 }  // namespace weft::inline v0::detail
