@@ -508,6 +508,43 @@ std::vector<entry_point> const from_a_fiber{
        auto const setter = weft::spawn([&] { p.set_value(1); });
        s.inject([&] { verify(f.get() == 1); });
      }},
+    {"queues: put and get, with somebody in line at either end", bad_alloc,
+     [](stage& s) {
+       weft::queue<std::string> q{1};
+       weft::priority_queue<int> other;
+       q.put(long_name);
+       auto const putter = weft::spawn([&] { q.put("second"); });
+       auto const getter = weft::spawn([&] { verify(other.get() == 1); });
+       weft::yield();
+       s.inject([&] {
+         std::string value = long_name;
+         verify(!q.try_put(value) && value == long_name);
+         auto const first = q.try_get();
+         if (first) q.task_done();
+         try {
+           verify(q.empty() || !q.put_for(value, 1ns));
+         } catch (std::bad_alloc const&) {
+           verify(value == long_name);  // still ours
+           throw;
+         }
+         other.put(1);
+       });
+       q.shutdown(true);
+       if (!getter.ready()) other.put(1);
+     }},
+    {"broadcast and watch", bad_alloc,
+     [](stage& s) {
+       s.inject([] {
+         weft::broadcast<std::string> b{2};
+         auto subscriber = b.subscribe();
+         b.send(long_name);
+         verify(subscriber.receive() == long_name);
+         weft::watch<int> w{1};
+         auto receiver = w.subscribe();
+         w.send(2);
+         verify(receiver.receive() == 2);
+       });
+     }},
     {"promise, broken", bad_alloc,
      [](stage& s) {
        s.inject([] {

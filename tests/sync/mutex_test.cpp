@@ -6,16 +6,14 @@
 
 #include "support/catch.hpp"
 #include "support/death.hpp"
+#include "support/random_use.hpp"
 #include "support/run_on.hpp"
-#include "support/scale.hpp"
 #include "support/sequence.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
-#include "support/watchdog.hpp"
 
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
-#include <weft/runtime/timeout.hpp>
 #include <weft/sync/event.hpp>
 
 #include <atomic>
@@ -45,42 +43,24 @@ TEST_CASE("a mutex is a std::timed_mutex to what uses one", "[mutex]") {
 }
 
 TEST_CASE("one at a time, on fibers and threads, under timeouts and cancellation", "[mutex]") {
-  auto const seed = std::random_device{}();
-  CAPTURE(seed);
-  watchdog dog{"mutex"};
-  weft::runtime rt{on(some_workers())};
   weft::mutex m;
   long counter = 0;
   std::atomic<long> locked{0};
-  auto const use = [&](unsigned number) {
-    std::minstd_rand random{seed + number};
-    for (std::size_t i = 0; i < scaled(2000); ++i) {
-      bool got = true;
-      switch (random() % 4) {
-        case 0: got = m.try_lock(); break;
-        case 1: got = m.try_lock_for(std::chrono::microseconds{random() % 50}); break;
-        case 2: got = weft::move_on_after(std::chrono::microseconds{random() % 50}, [&] { m.lock(); }); break;
-        default: m.lock();
-      }
-      if (!got) continue;
-      std::unique_lock const held{m, std::adopt_lock};
-      long const before = counter;
-      if (random() % 8 == 0) weft::yield();
-      counter = before + 1;
-      ++locked;
-      dog.feed();
+  use_at_random("mutex", [&](std::minstd_rand& random) {
+    if (!take_somehow(
+            random, [&] { m.lock(); }, [&] { return m.try_lock(); },
+            [&](auto limit) { return m.try_lock_for(limit); })) {
+      return;
     }
-  };
-  std::vector<weft::task<void>> tasks;
-  for (unsigned i = 0; i < 12; ++i) tasks.push_back(rt.spawn(use, i));
-  std::vector<std::thread> threads;
-  for (unsigned i = 0; i < 2; ++i) threads.emplace_back(use, 100 + i);
-  for (auto& t : threads) t.join();
-  for (auto& t : tasks) t.get();
+    std::unique_lock const held{m, std::adopt_lock};
+    long const before = counter;
+    if (random() % 8 == 0) weft::yield();
+    counter = before + 1;
+    ++locked;
+  });
   CHECK(counter == locked.load());
   CHECK(m.try_lock());
   m.unlock();
-  expect_no_leaks(rt);
 }
 
 TEST_CASE("rule 26: a newcomer may take a free lock before one who waits, but not for more than a millisecond",

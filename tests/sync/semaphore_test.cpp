@@ -4,24 +4,21 @@
 #include <weft/sync/semaphore.hpp>
 
 #include "support/catch.hpp"
+#include "support/random_use.hpp"
 #include "support/run_on.hpp"
-#include "support/scale.hpp"
 #include "support/sequence.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
-#include "support/watchdog.hpp"
 
 #include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
-#include <weft/runtime/timeout.hpp>
 #include <weft/sync/event.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <random>
 #include <stdexcept>
-#include <thread>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -158,39 +155,21 @@ TEST_CASE("acquiring is a cancellation point though a permit is there", "[semaph
 }
 
 TEST_CASE("never more than the permits, under timeouts and cancellation, from fibers and threads", "[semaphore]") {
-  auto const seed = std::random_device{}();
-  CAPTURE(seed);
-  watchdog dog{"semaphore"};
-  weft::runtime rt{on(some_workers())};
   constexpr int permits = 3;
   weft::semaphore s{permits};
   std::atomic<int> inside{0};
   std::atomic<bool> too_many{false};
-  auto const use = [&](unsigned number) {
-    std::minstd_rand random{seed + number};
-    for (std::size_t i = 0; i < scaled(2000); ++i) {
-      bool got = true;
-      switch (random() % 4) {
-        case 0: got = s.try_acquire(); break;
-        case 1: got = s.try_acquire_for(std::chrono::microseconds{random() % 50}); break;
-        case 2: got = weft::move_on_after(std::chrono::microseconds{random() % 50}, [&] { s.acquire(); }); break;
-        default: s.acquire();
-      }
-      if (!got) continue;
-      if (++inside > permits) too_many = true;
-      if (random() % 8 == 0) weft::yield();
-      --inside;
-      s.release();
-      dog.feed();
+  use_at_random("semaphore", [&](std::minstd_rand& random) {
+    if (!take_somehow(
+            random, [&] { s.acquire(); }, [&] { return s.try_acquire(); },
+            [&](auto limit) { return s.try_acquire_for(limit); })) {
+      return;
     }
-  };
-  std::vector<weft::task<void>> tasks;
-  for (unsigned i = 0; i < 12; ++i) tasks.push_back(rt.spawn(use, i));
-  std::vector<std::thread> threads;
-  for (unsigned i = 0; i < 2; ++i) threads.emplace_back(use, 100 + i);
-  for (auto& t : threads) t.join();
-  for (auto& t : tasks) t.get();
+    if (++inside > permits) too_many = true;
+    if (random() % 8 == 0) weft::yield();
+    --inside;
+    s.release();
+  });
   CHECK_FALSE(too_many.load());
   CHECK(s.value() == permits);
-  expect_no_leaks(rt);
 }

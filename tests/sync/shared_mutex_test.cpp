@@ -5,22 +5,19 @@
 
 #include "support/catch.hpp"
 #include "support/death.hpp"
+#include "support/random_use.hpp"
 #include "support/run_on.hpp"
-#include "support/scale.hpp"
 #include "support/sequence.hpp"
 #include "support/verify.hpp"
-#include "support/watchdog.hpp"
 
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
-#include <weft/runtime/timeout.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <mutex>
 #include <random>
 #include <shared_mutex>
-#include <thread>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -92,46 +89,28 @@ TEST_CASE("a writer that gives up lets the readers behind it in", "[shared_mutex
 }
 
 TEST_CASE("no writer beside anybody, under timeouts and cancellation, from fibers and threads", "[shared_mutex]") {
-  auto const seed = std::random_device{}();
-  CAPTURE(seed);
-  watchdog dog{"shared mutex"};
-  weft::runtime rt{on(some_workers())};
   weft::shared_mutex m;
   std::atomic<int> readers{0};
   std::atomic<int> writers{0};
   std::atomic<bool> wrong{false};
-  auto const use = [&](unsigned number) {
-    std::minstd_rand random{seed + number};
-    for (std::size_t i = 0; i < scaled(2000); ++i) {
-      bool const reads = random() % 4 != 0;
-      auto const limit = std::chrono::microseconds{random() % 50};
-      bool got = true;
-      switch (random() % 4) {
-        case 0: got = reads ? m.try_lock_shared() : m.try_lock(); break;
-        case 1: got = reads ? m.try_lock_shared_for(limit) : m.try_lock_for(limit); break;
-        case 2: got = weft::move_on_after(limit, [&] { reads ? m.lock_shared() : m.lock(); }); break;
-        default: reads ? m.lock_shared() : m.lock();
-      }
-      if (!got) continue;
-      auto& count = reads ? readers : writers;
-      ++count;
-      if (writers.load() > 1 || (writers.load() == 1 && readers.load() != 0)) wrong = true;
-      if (random() % 8 == 0) weft::yield();
-      --count;
-      reads ? m.unlock_shared() : m.unlock();
-      dog.feed();
+  use_at_random("shared mutex", [&](std::minstd_rand& random) {
+    bool const reads = random() % 4 != 0;
+    if (!take_somehow(
+            random, [&] { reads ? m.lock_shared() : m.lock(); },
+            [&] { return reads ? m.try_lock_shared() : m.try_lock(); },
+            [&](auto limit) { return reads ? m.try_lock_shared_for(limit) : m.try_lock_for(limit); })) {
+      return;
     }
-  };
-  std::vector<weft::task<void>> tasks;
-  for (unsigned i = 0; i < 12; ++i) tasks.push_back(rt.spawn(use, i));
-  std::vector<std::thread> threads;
-  for (unsigned i = 0; i < 2; ++i) threads.emplace_back(use, 100 + i);
-  for (auto& t : threads) t.join();
-  for (auto& t : tasks) t.get();
+    auto& count = reads ? readers : writers;
+    ++count;
+    if (writers.load() > 1 || (writers.load() == 1 && readers.load() != 0)) wrong = true;
+    if (random() % 8 == 0) weft::yield();
+    --count;
+    reads ? m.unlock_shared() : m.unlock();
+  });
   CHECK_FALSE(wrong.load());
   CHECK(m.try_lock());
   m.unlock();
-  expect_no_leaks(rt);
 }
 
 TEST_CASE("wrong use of a shared mutex aborts with a message", "[shared_mutex][bad-input]") {

@@ -50,6 +50,12 @@ public:
   using error::error;
 };
 
+/// The queue has been shut down: it takes nothing more, and what was asked for will not come.
+class queue_shutdown : public error {
+public:
+  using error::error;
+};
+
 /// Why a cancellation was asked for.
 enum class cancel_reason : std::uint8_t { user, deadline, sibling_failed, shutdown, handle_dropped };
 
