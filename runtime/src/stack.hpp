@@ -11,13 +11,17 @@
 
 namespace weft::inline v0::detail {
 
+struct fiber_record;
 struct local_node;
 struct scope_node;
 class generator_body;
 
 /// A stack, described at its own top.
 struct stack {
-  void* context = nullptr;  ///< suspended in the base loop, while no fiber is on it
+  union {
+    void* context = nullptr;  ///< suspended in the base loop, while no fiber is on it
+    fiber_record* starter;    ///< while one is: who started it eagerly, or null; only a hint, see worker::take_back()
+  };
   union {
     stack* next = nullptr;  ///< in a free list
     generator_body* inner;  ///< while a fiber is on it: the innermost body that runs for it, or null

@@ -250,24 +250,33 @@ std::uint64_t count_spawn(worker& w) noexcept {
 
 namespace {
 
+[[gnu::always_inline]] inline void enrol(fiber_record& record, worker& w) noexcept {
+  record.stack_class = w.home.default_stack_class;
+  record.parent = w.current->id;
+  record.id = count_spawn(w);
+  prepare(record, w.home);
+}
+
 [[gnu::always_inline]] inline void submit_here(fiber_record& record, worker* w) noexcept {
-  record.stack_class = w->home.default_stack_class;
-  record.parent = w->current->id;
-  record.id = count_spawn(*w);
-  prepare(record, w->home);
+  enrol(record, *w);
   under_identity const scheduler_code{w->identity, &record};
   w->enqueue_new(record);
 }
 
-/// A function of its own, to which submit_heir() goes over: it need not save registers for a call.
-[[gnu::noinline, gnu::cold]] void submit_with_extras(fiber_record& record, worker* w, void const* site) {
+/// Discards the record if there is no memory for them.
+void give_extras(fiber_record& record, worker const& w, spawn_options const* options, void const* site) {
   try {
-    auto extras = extras_for_spawn(w->home, nullptr, site);
+    auto extras = extras_for_spawn(w.home, options, site);
     record.set_extras(extras.release());
   } catch (...) {
     discard_record(&record, record.size_class);
     throw;
   }
+}
+
+/// A function of its own, to which submit_heir() goes over: it need not save registers for a call.
+[[gnu::noinline, gnu::cold]] void submit_with_extras(fiber_record& record, worker* w, void const* site) {
+  give_extras(record, *w, nullptr, site);
   submit_here(record, w);
 }
 
@@ -280,6 +289,16 @@ void submit_heir(fiber_record& record, worker* w) {
   if (w->current->extras.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
     return submit_with_extras(record, w, __builtin_return_address(0));
   submit_here(record, w);
+}
+
+void submit_heir(fiber_record& record, worker* w, spawn_options const& options) {
+  fiber_record& self = *w->current;
+  if (self.extras.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    give_extras(record, *w, &options, __builtin_return_address(0));
+  if (options.detached) (void)record.end.try_set_flags(0, fiber_record::detached);
+  if (options.start != start::eager) return submit_here(record, w);
+  enrol(record, *w);
+  worker::run_eagerly(w, self, record);
 }
 
 void submit(fiber_record& record, scheduler* home, spawn_options const& options,

@@ -294,8 +294,11 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   return w;
 }
 
-/// What runs next after a fiber has ended: the joiner that stepped aside for it, but every so often another first.
-[[gnu::always_inline]] inline fiber_record* worker::after_end(fiber_record* joiner) noexcept {
+/// What runs next after a fiber has ended: the joiner that stepped aside for it, or who started it eagerly, but every
+/// so often another first.
+[[gnu::always_inline]] inline fiber_record* worker::after_end(fiber_record* joiner, fiber_record* starter) noexcept {
+  if (starter != nullptr && joiner == nullptr) [[unlikely]]
+    joiner = take_back(*starter);
   if (joiner == nullptr) [[likely]]
     return pick_next();
   ticks_ = ticks_ - 1;
@@ -311,8 +314,8 @@ fiber_record* worker::look_around(fiber_record& joiner) noexcept {
   bool const late = present - last_turn_ > longest_without_tick;
   if (ticks_ != 0 && !late) return &joiner;
   fiber_record* other = tick();
-  if (other != nullptr && !late) {
-    enqueue(*other, placement::back);  // not push(): it may be one that only this worker may run
+  if (!late) {
+    if (other != nullptr) enqueue(*other, placement::back);  // not push(): it may be one that only this worker may run
     return &joiner;
   }
   last_turn_ = present;
@@ -331,12 +334,13 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::base_loop(transfe
   stack* const own = w->current->place;
   for (;;) {
     complete_switch(own->fake_stack);
+    own->starter = w->then_ == after::next_in_line ? w->left_ : nullptr;
     w->land(t.fctx);
     fiber_record* next = w->current;
     for (;;) {
       fiber_record* joiner = nullptr;
       w = run_fiber<Measured>(w, *next, joiner);
-      next = w->after_end(joiner);
+      next = w->after_end(joiner, std::exchange(own->starter, nullptr));
       if (next == nullptr || next->place != nullptr || next->stack_class != own->size_class) break;
       next->place = own;
       next->last_worker = w->index;
@@ -494,6 +498,16 @@ fiber_record* worker::take_slot() noexcept {
     if (fiber_record* const following = returning.pop(1)) slot_.store(following, std::memory_order_release);
   }
   return fiber;
+}
+
+/// Takes back the fiber that started another eagerly, which has ended. A tree of such fibers is so walked as by calls,
+/// one branch after another; what is queued meanwhile are the callers, of which thieves get the oldest. From the front
+/// of the queue the oldest would go on first, and all branches would grow at once.
+/// @param starter  only compared: it may be gone
+/// @returns null if it is not next in line here, nor the newest that is queued
+fiber_record* worker::take_back(fiber_record& starter) noexcept {
+  if (slot_.load(std::memory_order_relaxed) == &starter) return returning.empty() ? take_slot() : nullptr;
+  return steals_ && ring_.retake(&starter) ? &starter : nullptr;
 }
 
 /// Whether a joiner should go on at once here, where the task that it joins has ended. In fork-join code it should:

@@ -156,7 +156,8 @@ private:
   void push_in_line(fiber_record& fiber) noexcept;
   void call_help_now() noexcept;
   void overflow(fiber_record& fiber) noexcept;
-  fiber_record* after_end(fiber_record* joiner) noexcept;
+  fiber_record* after_end(fiber_record* joiner, fiber_record* starter) noexcept;
+  fiber_record* take_back(fiber_record& starter) noexcept;
   fiber_record* look_around(fiber_record& joiner) noexcept;
   template <bool Measured>
   static worker* run_fiber(worker* w, fiber_record& fiber, fiber_record*& joiner) noexcept;

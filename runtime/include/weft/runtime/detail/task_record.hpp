@@ -170,6 +170,8 @@ void submit(fiber_record& record, worker* on) noexcept;
 /// The same with what it inherits.
 /// @throws std::bad_alloc  having discarded the record, whose callable needs no destruction
 void submit_heir(fiber_record& record, worker* on);
+/// The same as `options` say, which do not ask for a stack of another size.
+void submit_heir(fiber_record& record, worker* on, spawn_options const& options);
 [[nodiscard]] worker* current_worker() noexcept;
 
 /// Spawns `f` as a fiber of `home`, or of the caller's runtime if null. In line, as all that leads here, so that what
@@ -180,11 +182,16 @@ template <class T, bool Plain, class F>
   using record = task_record<T, std::decay_t<F>>;
   // Nothing that could wait lies between the two steps: the worker is still the same.
   if constexpr (Plain) {
-    if (options == nullptr && home == nullptr) {
+    if (home == nullptr && (options == nullptr || (options->stack_size == 0 && options->name.empty()))) {
       auto const reserved = reserve_record(sizeof(record));
       auto* const made = ::new (reserved.memory) record(std::forward<F>(f));
-      submit_heir(*made, reserved.by);
-      return task<T>{made};
+      if (options == nullptr) {
+        submit_heir(*made, reserved.by);
+        return task<T>{made};
+      }
+      bool const keeps = !options->detached;  // read now: who made them may be gone when an eager fiber waits
+      submit_heir(*made, reserved.by, *options);
+      return task<T>{keeps ? made : nullptr};
     }
   }
   auto extras = extras_for_spawn(home, options);
