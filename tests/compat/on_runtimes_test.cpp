@@ -334,11 +334,14 @@ TEST_CASE("a failed try_lock in a cancelled scope is no cancellation point", "[c
   run_on(some_workers(), [] {
     fibers::mutex m;
     fibers::recursive_mutex r;
+    weft::event held;
     std::atomic<bool> leave{false};
-    fibers::fiber holds(fibers::launch::dispatch, [&] {
+    fibers::fiber holds([&] {
       std::scoped_lock const both(m, r);
+      held.set();
       while (!leave) weft::yield();
     });
+    held.wait();
     weft::cancel_scope scope;
     scope.cancel();
     verify(!m.try_lock());
