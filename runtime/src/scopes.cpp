@@ -215,12 +215,22 @@ void throw_cancelled(scope_survey const& found) {
   throw cancelled_access::make(reason_of(found.cancelled), id_of(found.cancelled));
 }
 
-void check_cancelled() {
+namespace {
+
+[[gnu::noinline]] void check_cancelled_slowly() {
   auto const here = current_context();
-  if (!here.ticket->must_look()) [[likely]]
-    return;
+  if (!here.ticket->must_look()) return;
   auto const found = survey_scopes(here);
   if (found.cancelled != 0) throw_cancelled(found);
+}
+
+}  // namespace
+
+void check_cancelled() {
+  worker const* const w = current_worker();
+  fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
+  if (self == nullptr || self->ticket.must_look()) [[unlikely]]
+    check_cancelled_slowly();
 }
 
 void check_cancelled_in_passing() {

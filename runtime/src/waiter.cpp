@@ -34,7 +34,10 @@ void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t seen, time_point
 }
 
 /// A wait made while an exception unwinds the stack ignores the scopes that were entered before: destructors may wait.
-[[gnu::noinline]] bool unwinding() noexcept { return std::uncaught_exceptions() != 0; }
+/// @param w  the caller's worker, which knows where the thread's exceptions are; null: none
+[[gnu::always_inline]] inline bool unwinding(detail::worker const* w) noexcept {
+  return w != nullptr ? w->exceptions()->uncaught != 0 : std::uncaught_exceptions() != 0;
+}
 
 }  // namespace
 
@@ -77,7 +80,7 @@ waiter::waiter(char const* reason, cancellation mode) : reason_(reason) {
   }
   if (mode == cancellation::ignored) {
     (void)ticket_->begin(false);
-  } else if (unwinding() || !ticket_->begin(true)) [[unlikely]] {
+  } else if (unwinding(w) || !ticket_->begin(true)) [[unlikely]] {
     begin_attentively();
   }
 }

@@ -119,7 +119,7 @@ void worker::push(fiber_record& fiber) noexcept { push_in_line(fiber); }
 /// woken, at the price of a system call, to do it. So where that one is next, and a sleeper looks at the neighbours
 /// before long in any case, help is called only when the running fiber has stopped and there is more to do. (Tokio
 /// never calls for what is in its LIFO slot; Go always does.) Where the running fiber turned out to go on for long, the
-/// next few are not put off.
+/// next few are not put off; where it did not, the next few are not timed, for the clock costs as much as the wake-up.
 void worker::enqueue_woken(fiber_record& fiber, placement where) noexcept {
   bool const soon = where == placement::next || (where == placement::back && ring_.size() == 0);
   if (!soon || !steals_ || fiber.pinned) return enqueue(fiber, where);
@@ -134,7 +134,7 @@ void worker::enqueue_woken(fiber_record& fiber, placement where) noexcept {
     return home.wake_picked();
   }
   help_put_off_ = true;
-  help_put_off_at_ = coarse_now();
+  if (help_untimed_ == 0) help_put_off_at_ = coarse_now();
 }
 
 /// The fiber that woke another is about to be left, and what runs next has been taken.
@@ -142,7 +142,13 @@ void worker::call_help_now() noexcept {
   constexpr std::uint64_t long_time = 100'000;  // 25 to 100 us
   constexpr unsigned for_the_next = 32;
   help_put_off_ = false;
-  if (coarse_now() - help_put_off_at_ > long_time) help_urgent_ = for_the_next;
+  if (help_untimed_ != 0) {
+    --help_untimed_;
+  } else if (coarse_now() - help_put_off_at_ > long_time) {
+    help_urgent_ = for_the_next;
+  } else {
+    help_untimed_ = for_the_next / 2;
+  }
   if (ring_.size() != 0) home.wake_one();
 }
 

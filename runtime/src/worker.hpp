@@ -70,6 +70,9 @@ public:
   /// The last reading: no older than the last 64 switches.
   [[nodiscard]] time_point last_now() const noexcept { return now_; }  // any thread
 
+  /// A number below `n`, for who must choose and should not always choose the same.
+  [[nodiscard]] std::size_t draw(std::size_t n) noexcept;
+
   /// Changes with each fiber that is taken up. A hint for other threads.
   [[nodiscard]] std::uint32_t turns() const noexcept { return ticks_; }
 
@@ -201,6 +204,7 @@ private:
   bool help_put_off_ = false;          // see enqueue_woken()
   std::uint64_t help_put_off_at_ = 0;  // on the coarse clock
   unsigned help_urgent_ = 0;           // how many of the next are not put off
+  unsigned help_untimed_ = 0;          // how many of the next are put off without looking for how long
   int reluctance_ = 0;                 // rounds of a search before it steals
   std::uint32_t stolen_ = 0;           // in the last steal, until it has been judged
   std::uint64_t stolen_at_ = 0;        // on the coarse clock

@@ -212,7 +212,7 @@ private:
 template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
 bool channel<T>::receive_slowly(std::optional<T>& value, time_point deadline) {
-  if (detail::channel_only_tries(deadline)) {
+  if (deadline != never && detail::channel_only_tries(deadline)) {
     detail::check_cancelled();
     return accept(value);
   }
@@ -234,7 +234,7 @@ bool channel<T>::receive_slowly(std::optional<T>& value, time_point deadline) {
 template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
 bool channel<T>::send_slowly(T& value, time_point deadline) {
-  if (detail::channel_only_tries(deadline)) {
+  if (deadline != never && detail::channel_only_tries(deadline)) {
     detail::check_cancelled();
     return offer(value);
   }
