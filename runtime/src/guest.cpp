@@ -4,6 +4,7 @@
 #include "exceptions.hpp"
 #include "scheduler.hpp"
 #include "task_end.hpp"
+#include "thread_stack.hpp"
 #include "worker.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -52,6 +53,7 @@ bool worker::take_turn(std::chrono::nanoseconds limit, fiber_record* first) noex
   signal_stack const for_faults;
   sanitizer_release(&home);  // for the fibers of this turn
   bind_thread();
+  if constexpr (sanitized) own_stack_ = thread_stack();
   asleep.store(false, std::memory_order_relaxed);  // as in sleep()
   if (std::exchange(parked_, false)) searching_ = !home.idle.unpark(index);
   leave_at_ = add(now(), limit);

@@ -7,6 +7,7 @@
 #include "fatal.hpp"
 #include "scheduler.hpp"
 #include "task_end.hpp"
+#include "thread_stack.hpp"
 #include "worker.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -14,7 +15,6 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
-#include <pthread.h>
 
 namespace weft::inline v0::detail {
 
@@ -25,17 +25,6 @@ constexpr std::chrono::milliseconds watch_interval{4};
 /// The same where a worker is known to be away.
 constexpr std::chrono::milliseconds short_watch_interval{1};
 
-[[maybe_unused]] stack_bounds thread_stack() noexcept {
-  stack_bounds bounds;
-  pthread_attr_t attributes;
-  if (::pthread_getattr_np(::pthread_self(), &attributes) == 0) {
-    void* bottom = nullptr;
-    ::pthread_attr_getstack(&attributes, &bottom, &bounds.size);
-    ::pthread_attr_destroy(&attributes);
-    bounds.bottom = bottom;
-  }
-  return bounds;
-}
 /// 2.5 to 10 ms, at 1 to 4 GHz: how often at most a sleeper is woken to look after who goes to work.
 constexpr std::uint64_t longest_unwatched = 10'000'000;
 
