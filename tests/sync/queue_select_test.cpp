@@ -18,6 +18,7 @@
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timeout.hpp>
+#include <weft/runtime/waiter.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -147,6 +148,23 @@ TEST_CASE("a select whose time is up, or that is cancelled, takes nothing", "[se
       (void)weft::select(on_get(q, into(got)));
     }));
     verify(got == 0 && q.get() == 7);
+  });
+}
+
+TEST_CASE("a case takes no item when another one has been chosen meanwhile", "[select][queue]") {
+  run_with(weft::testing::fifo(), [] {
+    weft::queue<int> q;
+    q.put(1);
+    int got = 0;
+    auto c = on_get(q, into(got));
+    weft::waiter w{"test"};
+    verify(w.claim());  // as the other one's waking side does
+    verify(!c.enroll(w) && !c.withdraw());
+    verify(q.size() == 1);
+    (void)q.get();
+    verify(!c.enroll(w));  // in line
+    q.put(2);              // and passed over
+    verify(!c.withdraw() && q.get() == 2);
   });
 }
 
