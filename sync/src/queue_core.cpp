@@ -142,7 +142,39 @@ boxed_item queue_core::get(time_point deadline) {
   bool const decided = wait_in_line(line_, node, self, deadline,
                                     [&](section& line) { return take(line, node.item, putters); });
   wake_all(putters);
-  if (decided && node.item == nullptr) throw_queue_shutdown();
+  return decided ? outcome(node) : nullptr;
+}
+
+bool queue_core::enroll(waiter& w, queue_node& node) noexcept {
+  wait_node* putters = nullptr;
+  {
+    section line{line_};
+    node = queue_node{w};
+    if (size_ == 0 && phase_ == phase::open) {
+      line.push_back(node);
+      return false;
+    }
+    if (!w.claim()) return false;
+    try {
+      (void)take(line, node.item, putters);
+    } catch (...) {
+      node.failure = std::current_exception();
+    }
+  }
+  wake_all(putters);
+  return true;
+}
+
+bool queue_core::withdraw(queue_node& node) noexcept {
+  section line{line_};
+  if (node.chosen) return true;
+  line.remove(node);
+  return false;
+}
+
+boxed_item queue_core::outcome(queue_node& node) {
+  if (node.failure != nullptr) std::rethrow_exception(node.failure);
+  if (node.item == nullptr) throw_queue_shutdown();
   return std::move(node.item);
 }
 

@@ -5,16 +5,23 @@
 
 #include <weft/runtime/clock.hpp>
 #include <weft/runtime/error.hpp>
+#include <weft/runtime/waiter.hpp>
 #include <weft/sync/detail/queue_core.hpp>
 
 #include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
 
 namespace weft::inline v0 {
+
+namespace detail {
+template <class T, class Store, class F>
+class get_case;
+}
 
 /// Items on their way from those who put them to those who get them, as asyncio's queues.
 /// @tparam T      its moves must not wait. They may throw: then the item stays where it was
@@ -128,6 +135,8 @@ protected:
       : store_(std::forward<Args>(args)...), core_(capacity, store_) {}
 
 private:
+  template <class, class, class>
+  friend class detail::get_case;
   using item_type = detail::queue_item_of<T, typename Store::link>;
 
   static detail::boxed_item box(T& value) { return std::make_unique<item_type>(value); }
@@ -152,5 +161,35 @@ private:
   Store store_;  // lives longer than the core, which empties it
   detail::queue_core core_;
 };
+
+namespace detail {
+
+/// A waiting_case: see select.hpp.
+template <class T, class Store, class F>
+class get_case {
+public:
+  get_case(basic_queue<T, Store>& from, F f) : from_(&from), handler_(std::move(f)) {}
+  bool try_now() {
+    node_.item = from_->core_.try_get();
+    return node_.item != nullptr;
+  }
+  bool enroll(waiter& w) noexcept { return from_->core_.enroll(w, node_); }
+  bool withdraw() noexcept { return from_->core_.withdraw(node_); }
+  void finish() { std::invoke(handler_, from_->template unbox<T>(queue_core::outcome(node_))); }
+
+private:
+  basic_queue<T, Store>* from_;
+  queue_node node_{nullptr};
+  F handler_;
+};
+
+}  // namespace detail
+
+/// A case of select(): takes the first item, and calls `f(T)`. A queue that has been shut down and is empty is ready,
+/// and select() throws `queue_shutdown`.
+template <std::movable T, class Store, std::invocable<T> F>
+[[nodiscard]] detail::get_case<T, Store, F> on_get(basic_queue<T, Store>& from, F f) {
+  return {from, std::move(f)};
+}
 
 }  // namespace weft::inline v0

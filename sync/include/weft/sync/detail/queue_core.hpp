@@ -92,6 +92,14 @@ public:
   [[nodiscard]] boxed_item get(time_point deadline);
   /// @returns null if the queue is empty.  @throws as get(), but for cancelled
   [[nodiscard]] boxed_item try_get();
+  // get() in parts, for select.
+  /// Puts `w` in line; or claims it and takes an item, if there is one.  @returns whether it has been claimed
+  bool enroll(waiter& w, queue_node& node) noexcept;
+  /// Takes it out again.  @returns whether it has been claimed
+  bool withdraw(queue_node& node) noexcept;
+  /// What has come of a wait.  @throws queue_shutdown, and what the order throws
+  [[nodiscard]] static boxed_item outcome(queue_node& node);
+
   /// Takes back what get() gave, as what is first.
   void put_back(boxed_item item) noexcept;
 
