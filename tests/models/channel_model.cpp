@@ -11,7 +11,11 @@
 #include "explore.hpp"
 #include "model_waiter.hpp"
 
+#include <new>
 #include <optional>
+
+// Relacy replaces the ordinary operators, and the library's own of this form would not lead to them.
+void operator delete(void* memory, std::size_t) noexcept { ::operator delete(memory); }
 
 namespace weft::models {
 namespace {
@@ -40,7 +44,7 @@ public:
       case 0: return send_all();
       case 1: return receive_all();
       case 2: return receive_once();
-      default: let_others_run(32); return impatient_.cancel();
+      default: let_others_run(32); impatient_.cancel();
     }
   }
 
