@@ -331,6 +331,14 @@ void add_end_callback_node(fiber_record& record, std::unique_ptr<end_callback> c
   if (!task_end::enlist(record.end, *node)) call_end_callbacks(node, record_pool::of(&record));
 }
 
+bool enlist_for_end(fiber_record& record, end_callback& node) noexcept {
+  return task_end::enlist(record.end, static_cast<wait_node&>(node));
+}
+
+void withdraw_from_end(fiber_record& record, end_callback& node) noexcept {
+  task_end::withdraw(record.end, static_cast<wait_node&>(node));
+}
+
 void cancel(fiber_record& fiber, cancel_reason reason) noexcept {
   if (fiber.ticket.request_cancel(reason) == wait_ticket::outcome::runnable) make_runnable(fiber, placement::back);
   if (fiber.ticket.relays()) [[unlikely]] {

@@ -70,6 +70,9 @@ public:
   /// The last reading: no older than the last 64 switches.
   [[nodiscard]] time_point last_now() const noexcept { return now_; }  // any thread
 
+  /// A number below `n`, for who must choose and should not always choose the same.
+  [[nodiscard]] std::size_t draw(std::size_t n) noexcept;
+
   /// Changes with each fiber that is taken up. A hint for other threads.
   [[nodiscard]] std::uint32_t turns() const noexcept { return ticks_; }
 

@@ -45,6 +45,7 @@
 #include <weft/sync/once.hpp>
 #include <weft/sync/rate_limiter.hpp>
 #include <weft/sync/recursive_mutex.hpp>
+#include <weft/sync/select.hpp>
 #include <weft/sync/semaphore.hpp>
 #include <weft/sync/shared_mutex.hpp>
 #include <weft/sync/wait_group.hpp>

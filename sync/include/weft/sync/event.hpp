@@ -9,6 +9,10 @@
 
 namespace weft::inline v0 {
 
+namespace detail {
+class event_wait;
+}
+
 /// A flag that fibers and threads can wait for. As asyncio's `Event`.
 /// @par Thread safety
 /// Any member, from any fiber of any runtime and any thread, at once; only the destructor needs to be alone.
@@ -40,6 +44,7 @@ public:
   }
 
 private:
+  friend class detail::event_wait;
   static constexpr auto set_flag = detail::wait_list::flag_a;
   bool wait_until_(time_point deadline);
 

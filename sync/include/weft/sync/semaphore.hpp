@@ -13,6 +13,10 @@
 
 namespace weft::inline v0 {
 
+namespace detail {
+class semaphore_wait;
+}
+
 class scoped_permit;
 
 /// A number of permits, as `std::counting_semaphore` and asyncio's `Semaphore`.
@@ -59,6 +63,7 @@ protected:
   semaphore(std::ptrdiff_t permits, std::ptrdiff_t most);
 
 private:
+  friend class detail::semaphore_wait;
   bool acquire_until_(time_point deadline);
   bool take(detail::wait_list::section const& line) noexcept;
 

@@ -123,6 +123,10 @@ struct end_callback : wait_node {
   context_ref context{};  ///< of who registered it
 };
 void add_end_callback_node(fiber_record& record, std::unique_ptr<end_callback> callback);
+/// Lists `node`, whose owner keeps it and the record.  @returns false, having done nothing, if the task has ended
+[[nodiscard]] bool enlist_for_end(fiber_record& record, end_callback& node) noexcept;
+/// Takes `node` out if it is still in. When this returns, the fiber has done with it.
+void withdraw_from_end(fiber_record& record, end_callback& node) noexcept;
 
 template <class F>
 void add_end_callback(fiber_record& record, F callback) {

@@ -21,6 +21,7 @@ struct alignas(8) wait_node {
   waiter* owner = nullptr;
   wait_node* next = nullptr;  ///< guarded by the list's lock, as is prev; null: in no list
   wait_node* prev = nullptr;
+  bool chosen = false;  ///< claim() has claimed the wait by this node: for who has several, and must know which
 };
 
 /// @tparam Node     linked by `next` and `prev`; those of whom claim() and set_flags_and_wake() are asked have an
@@ -115,6 +116,7 @@ public:
         Node* const node = pop_front();
         if (node == nullptr) break;
         if (!node->owner->claim()) continue;
+        if constexpr (requires { node->chosen; }) node->chosen = true;
         *last = node;
         last = &node->next;
         --most;
