@@ -238,16 +238,16 @@ TEST_CASE("eager fibers that end go back to who started them, the innermost firs
     constexpr int rounds = 100;
     int in_order = 0;
     for (int round = 0; round < rounds; ++round) {
-      std::vector<int> order;
+      sequence<int> order;
       std::function<void(int)> const nest = [&](int depth) {
         if (depth < 5) {
           (void)weft::spawn({.start = weft::start::eager, .detached = true}, [&, depth] { nest(depth + 1); });
         }
-        order.push_back(depth);
+        order.add(depth);
       };
       nest(0);
-      while (order.size() < 6) weft::yield();
-      in_order += order == std::vector{5, 4, 3, 2, 1, 0} ? 1 : 0;
+      while (order.steps().size() < 6) weft::yield();
+      in_order += order.steps() == std::vector{5, 4, 3, 2, 1, 0} ? 1 : 0;
     }
     // Who has had to wait for long goes first, so it need not be all: but one round takes far less than that.
     verify(in_order > rounds / 2);
