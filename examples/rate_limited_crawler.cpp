@@ -27,7 +27,7 @@ std::vector<std::string> fetch(std::string const& page) {
   if (number == 13) throw std::runtime_error("500 Internal Server Error");
   std::vector<std::string> links{"/page/1"};
   for (int const next : {2 * number, 2 * number + 1}) {
-    if (next <= 31) links.push_back("/page/" + std::to_string(next));
+    if (next <= 31) links.push_back(std::string("/page/").append(std::to_string(next)));
   }
   return links;
 }

@@ -99,7 +99,7 @@ TEST_CASE("who is slow learns how much it has missed, and goes on with the oldes
   for (int i = 0; i < 5; ++i) b.send(i);
   CHECK_THROWS_AS(s.receive_for(0s), weft::subscriber_lagged);
   CHECK_THROWS_AS((b.send(5), s.receive()), weft::subscriber_lagged);
-  CHECK_THROWS_WITH((b.send(6), s.receive()), "weft::broadcast: a subscriber has missed 1 values");
+  CHECK_THROWS_WITH((b.send(6), s.receive()), "weft::broadcast: values that a subscriber has missed: 1");
   b.close();
   CHECK(s.receive() == 4);
 }

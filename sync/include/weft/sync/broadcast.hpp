@@ -26,7 +26,8 @@ namespace weft::inline v0 {
 class subscriber_lagged : public error {
 public:
   explicit subscriber_lagged(std::uint64_t missed)
-      : error("weft::broadcast: a subscriber has missed " + std::to_string(missed) + " values"), missed_(missed) {}
+      : error(std::string("weft::broadcast: values that a subscriber has missed: ").append(std::to_string(missed))),
+        missed_(missed) {}
   /// How many values it will never see.
   [[nodiscard]] std::uint64_t missed() const noexcept { return missed_; }
 
