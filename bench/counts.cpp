@@ -299,6 +299,36 @@ void locks() {
   });
 }
 
+void channel_values() {
+  constexpr int rounds = 100'000;
+  weft::channel<int> channel{16};
+  counted(rounds, [&channel] {
+    for (int i = 0; i < rounds; ++i) {
+      channel.send(i);
+      (void)channel.receive();
+    }
+  });
+}
+
+void channel_meetings() {
+  constexpr int rounds = 50'000;
+  weft::channel<int> ping;
+  weft::channel<int> pong;
+  auto other = weft::spawn([&] {
+    while (auto const value = ping.receive()) pong.send(*value);
+  });
+  auto const play = [&](int n) {
+    for (int i = 0; i < n; ++i) {
+      ping.send(i);
+      (void)pong.receive();
+    }
+  };
+  play(100);
+  counted(std::uint64_t{2} * rounds, [&play] { play(rounds); });
+  ping.close();
+  other.get();
+}
+
 struct scenario {
   char const* name;
   void (*body)();
@@ -316,6 +346,8 @@ constexpr std::array scenarios{
     scenario{"generator_made_and_iterated_once", generators, false},
     scenario{"scopes_entered_and_left", scopes, true},
     scenario{"uncontended_locks", locks, true},
+    scenario{"channel_value", channel_values, true},
+    scenario{"channel_meeting", channel_meetings, true},
     scenario{"sleep_100us", sleeps, false},
     scenario{"offload", offloads, false, false},
 };
