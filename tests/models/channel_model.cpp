@@ -1,0 +1,146 @@
+/// @file
+/// A channel's hand-over: a sender, one who receives for good, and one who receives once and is cancelled. Each value
+/// arrives once, with what was written to it; nobody waits for good; a cancelled receiver has taken nothing. With room
+/// for one value and without.
+///
+/// The parts of channel<T> around detail/channel_state.hpp, send_slowly() and receive_slowly(), are written out here:
+/// change one, change the other.
+
+#include <weft/sync/detail/channel_state.hpp>
+
+#include "explore.hpp"
+#include "model_waiter.hpp"
+
+#include <new>
+#include <optional>
+
+// Relacy replaces the ordinary operators, and the library's own of this form would not lead to them.
+void operator delete(void* memory, std::size_t) noexcept { ::operator delete(memory); }
+
+namespace weft::models {
+namespace {
+
+/// Weakened: takes no notice of who has claimed the wait before.
+template <class Atomics>
+struct heedless_waiter : model_waiter<Atomics> {
+  bool claim() {
+    (void)model_waiter<Atomics>::claim();
+    return true;
+  }
+};
+
+template <class Atomics, class Waiter>
+class channel_model : public model<channel_model<Atomics, Waiter>, 4, Atomics> {
+  using state = detail::basic_channel_state<message, Waiter, Atomics>;
+  using node = typename state::node;
+  using fate = typename state::fate;
+  using step = detail::channel_step;
+
+public:
+  channel_model() : channel_(rl::rand(2)) {}
+
+  void run(unsigned thread) {
+    switch (thread) {
+      case 0: return send_all();
+      case 1: return receive_all();
+      case 2: return receive_once();
+      default: let_others_run(32); impatient_.cancel();
+    }
+  }
+
+  void after() { RL_ASSERT(received_ == sent && sum_ == sent * (sent + 1) / 2); }
+
+private:
+  static constexpr int sent = 2;
+
+  void send_all() {
+    for (int i = 1; i <= sent; ++i) {
+      message value{i};
+      node place{&value};
+      RL_ASSERT(sender_.begin());
+      if (!put(value, place)) {
+        RL_ASSERT(sender_.wait() == wake_cause::notified);
+        RL_ASSERT(place.end == fate::done);
+      }
+    }
+    auto* closed = channel_.close();
+    while (closed != nullptr) {
+      auto* const first = closed;
+      closed = first->next;
+      first->owner->wake(placement::back);
+    }
+  }
+
+  bool put(message& value, node& place) {
+    typename state::woken then;
+    typename state::section const held{channel_.lock};
+    auto const result = channel_.put(held, value, then);
+    RL_ASSERT(result != step::closed);
+    if (result == step::done) return true;
+    place.owner = &sender_;
+    channel_.senders.push_back(place);
+    return false;
+  }
+
+  /// @returns whether it goes on: neither closed nor cancelled
+  bool receive(Waiter& self) {
+    std::optional<message> value;
+    node place{&value};
+    if (!self.begin()) return false;
+    {
+      typename state::woken then;
+      typename state::section const held{channel_.lock};
+      auto const result = channel_.take(held, value, then);
+      if (result == step::closed) return false;
+      if (result == step::done) return count(value);
+      place.owner = &self;
+      channel_.receivers.push_back(place);
+    }
+    if (self.wait() == wake_cause::notified) {
+      RL_ASSERT(place.end == (value ? fate::done : fate::closed));
+      return value && count(value);
+    }
+    {
+      typename state::section const held{channel_.lock};
+      channel_.receivers.remove(place);
+    }
+    RL_ASSERT(!value);
+    return false;
+  }
+
+  bool count(std::optional<message> const& value) {
+    ++received_;
+    sum_ += value->content;
+    return true;
+  }
+
+  void receive_all() {
+    while (receive(patient_)) {
+    }
+  }
+  void receive_once() { (void)receive(impatient_); }
+
+  state channel_;
+  Waiter sender_;
+  Waiter patient_;
+  Waiter impatient_;
+  int received_ = 0;  // the model's own knowledge
+  int sum_ = 0;
+};
+
+}  // namespace
+}  // namespace weft::models
+
+int main(int argc, char** argv) {
+  using namespace weft::models;
+  constexpr auto weakened = expected::weakened;
+  using sound = relacy_atomics<no_barrier>;
+  using relaxed = relacy_atomics<no_barrier, all_relaxed>;
+  using divided = relacy_atomics<no_barrier, divisible>;
+  return weft::models::main(
+      argc, argv,
+      {explored<channel_model<sound, model_waiter<sound>>>("channel"),
+       explored<channel_model<sound, heedless_waiter<sound>>>("channel, given without a claim", weakened),
+       explored<channel_model<relaxed, model_waiter<relaxed>>>("channel, all relaxed", weakened),
+       explored<channel_model<divided, model_waiter<divided>>>("channel, divisible exchange", weakened)});
+}
