@@ -9,7 +9,8 @@
 ///   full (always, with capacity 0), and no receiver beside a sender.
 /// - A wait is claimed before a value is moved to or from it: so a value is handed over once, or stays where it is.
 /// - Where the other's value cannot be moved because that throws, who was claimed for it is told to try `again`, at the
-///   head of the line, and the exception is the caller's.
+///   head of the line, and the exception is the caller's. Where moving may throw, a sender for which there is a place in
+///   the ring is told so, too, and moves its value itself; until it has, the next may wait although the ring has room.
 ///
 /// Who has been claimed is woken when the lock has been released, and may then free the channel.
 
@@ -169,7 +170,8 @@ public:
       }
       return channel_step::done;
     }
-    if (node* const sender = senders.claim_first()) {
+    // With a buffer, one that was told to try again comes before those in line.
+    if (node* const sender = capacity_ == 0 ? senders.claim_first() : nullptr) {
       then.wake(*sender->owner);
       if constexpr (!is_nothrow) sender->end = fate::again;
       into.emplace(std::move(value_of(*sender)));
