@@ -22,7 +22,8 @@ using namespace std::chrono_literals;
 
 /// How often the workers are looked at, while any of them is awake.
 std::chrono::nanoseconds interval_for(std::chrono::nanoseconds slow, std::size_t spares,
-                                      std::chrono::nanoseconds release) noexcept {
+                                      std::chrono::nanoseconds release, bool deadlocks) noexcept {
+  if (deadlocks && slow <= 0ns) slow = 1s;
   constexpr std::chrono::nanoseconds with_spares = 2ms;
   constexpr std::chrono::nanoseconds shortest = 1ms;
   auto const reporting = slow > 0ns ? std::max(slow / 8, shortest) : std::chrono::nanoseconds::max();
@@ -57,12 +58,13 @@ monitor::monitor(scheduler& home, std::chrono::nanoseconds slow, std::size_t spa
       slow_(slow),
       spares_(spares),
       release_interval_(releases ? release_interval(home.options.stack_release) : 0ns),
-      interval_(interval_for(slow, spares, release_interval_)) {
+      interval_(interval_for(slow, spares, release_interval_, home.options.debug)) {
   if (slow_ > 0ns) probe_.emplace();
 }
 
 void monitor::start() {
-  if (slow_ <= 0ns && spares_ == 0 && release_interval_ <= 0ns) return;
+  if (home_.world != nullptr || home_.options.guest) return;
+  if (slow_ <= 0ns && spares_ == 0 && release_interval_ <= 0ns && !home_.options.debug) return;
   views_.resize(home_.workers.capacity());
   auto const name = home_.options.name.substr(0, 11) + "/mon";  // first: once the thread is there, nothing may throw
   blocked_signals const mask;
@@ -117,7 +119,8 @@ void monitor::run() noexcept {
   unsigned idle_rounds = 0;
   std::unique_lock lock{mutex_};
   while (!stopping_) {
-    if (idle_rounds >= rounds_before_rest && thread_barrier::asymmetric()) {  // else a call could be lost
+    bool const watches = home_.options.debug && rounds_at_rest_ < rounds_before_rest;
+    if (idle_rounds >= rounds_before_rest && !watches && thread_barrier::asymmetric()) {  // else a call could be lost
       rest(lock);
       idle_rounds = 0;
       next = add(clock::now(), interval_);
@@ -131,10 +134,22 @@ void monitor::run() noexcept {
     next = add(now, interval_);
     lock.unlock();
     look(now);
+    if (home_.options.debug) watch_rest();
     if (now >= next_release_) release_stacks(now);
     idle_rounds = all_asleep() ? idle_rounds + 1 : 0;
     lock.lock();
   }
+}
+
+/// If no worker has been awake for so many rounds, a runtime in debug mode is looked at: its fibers may wait for good.
+/// Each sleep counts one poll, so the same number as before means that nobody has been awake in between.
+void monitor::watch_rest() noexcept {
+  std::uint64_t sleeps = 0;
+  for (auto const& w : home_.workers) sleeps += w->polls;
+  bool const same = sleeps == sleeps_ && all_asleep();
+  sleeps_ = sleeps;
+  rounds_at_rest_ = same ? rounds_at_rest_ + 1 : 0;
+  if (rounds_at_rest_ == rounds_before_rest) home_.look_for_deadlock();
 }
 
 void monitor::release_stacks(time_point now) noexcept {

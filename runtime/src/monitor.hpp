@@ -59,6 +59,7 @@ private:
 
   void run() noexcept;
   void rest(std::unique_lock<std::mutex>& lock) noexcept;
+  void watch_rest() noexcept;
   void release_stacks(time_point now) noexcept;
   void end_rest() noexcept;
   [[nodiscard]] bool all_asleep() const noexcept;
@@ -81,6 +82,8 @@ private:
   std::vector<view> views_;          // the monitor's
   std::size_t standing_in_ = 0;      // the monitor's
   time_point next_release_ = never;  // the monitor's
+  unsigned rounds_at_rest_ = 0;      // the monitor's, as is the next
+  std::uint64_t sleeps_ = 0;         // of all workers so far, when it last looked
 };
 
 }  // namespace weft::inline v0::detail

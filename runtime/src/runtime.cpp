@@ -135,6 +135,12 @@ bool runtime::stop(time_point deadline) {
   return true;  // and takes the threads down, without the lock
 }
 
+void detail::throw_if_deadlocked(runtime const& rt) {
+  if (!rt.options_.debug) return;
+  std::lock_guard const lock{rt.mutex_};
+  if (rt.scheduler_ != nullptr) rt.scheduler_->throw_if_deadlocked();
+}
+
 detail::admission runtime::admit() const {
   detail::check_not_forked();
   std::lock_guard const lock{mutex_};

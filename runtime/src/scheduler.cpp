@@ -5,6 +5,7 @@
 #include "inspect.hpp"
 #include "signal_mask.hpp"
 
+#include <weft/runtime/detail/wait_graph.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/waiter.hpp>
 
@@ -61,6 +62,7 @@ scheduler::scheduler(runtime_options const& options_)
           options_.world == nullptr && !options_.guest ? options_.slow_callback_duration : std::chrono::nanoseconds{0},
           most_stand_ins(options_) > 0 ? options_.spare_workers : 0, options_.world == nullptr && !options_.guest) {
   if (options.guest) records->set_guest(*this);
+  if (options.debug) wait_graph::begin_use();
   (void)thread_barrier::asymmetric();  // registers with the kernel before anyone relies on it
   try {
     for (std::size_t i = 0; i < options.workers; ++i) {
@@ -76,6 +78,7 @@ scheduler::scheduler(runtime_options const& options_)
       w->loop.wake();
       w->thread.join();
     }
+    if (options.debug) wait_graph::end_use();
     throw;
   }
 }
@@ -137,6 +140,7 @@ scheduler::~scheduler() {
   std::int64_t out = 0;
   for (auto const& w : workers) out += w->records.out();
   records.count_out(out);
+  if (options.debug) wait_graph::end_use();
 }
 
 void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {

@@ -31,6 +31,7 @@
 #include <memory>
 #include <mutex>
 #include <sched.h>
+#include <string>
 #include <vector>
 
 namespace weft::inline v0::detail {
@@ -116,6 +117,12 @@ public:
     records->for_each_live(f);
   }
 
+  /// On the monitor's thread, when no worker has been awake for a while: if all fibers wait, and nothing in the runtime
+  /// will wake them, says so; and if nothing else can, either, cancels them.
+  void look_for_deadlock() noexcept;
+  /// For who ran a fiber and waited for it.  @throws deadlock  if look_for_deadlock() has cancelled all
+  void throw_if_deadlocked();
+
   /// See weft::all_tasks().
   [[nodiscard]] std::vector<task_info> all_tasks();
   [[nodiscard]] runtime_stats stats();
@@ -167,6 +174,7 @@ public:
 
 private:
   void note_end_slowly() noexcept;
+  [[nodiscard]] bool rests_for_good() const noexcept;
   void await_threads();
   [[nodiscard]] bool has_start_step() const noexcept { return options.on_worker_start || !options.affinity.empty(); }
 
@@ -191,6 +199,8 @@ private:
   std::mutex drain_mutex_;
   std::condition_variable drained_;
   std::atomic<bool> driven_{false};  // a thread is in drive()
+  std::mutex deadlock_mutex_;        // guards the next
+  std::string deadlock_;             // the report, until somebody has thrown it
 };
 
 }  // namespace weft::inline v0::detail

@@ -1,5 +1,6 @@
 #include <weft/runtime/detail/sigint.hpp>
 
+#include "sleeping_threads.hpp"
 #include "worker.hpp"
 
 #include <array>
@@ -94,7 +95,14 @@ sigint_scope::~sigint_scope() {
 
 void sigint_scope::wake(sigint_sleeper& sleeper) noexcept { ::sem_post(&sleeper.news); }
 
-void sigint_scope::sleep() noexcept { ::sem_wait(&sleeper_->news); }
+void sigint_scope::sleep() noexcept {
+  auto const no_news = [](void* news) noexcept {
+    int value = 0;
+    return ::sem_getvalue(static_cast<sem_t*>(news), &value) == 0 && value == 0;
+  };
+  sleeping_thread const here{no_news, &sleeper_->news};
+  ::sem_wait(&sleeper_->news);
+}
 
 bool sigint_scope::interrupted() noexcept { return sharing.arrived.load(std::memory_order_acquire); }
 

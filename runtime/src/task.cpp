@@ -10,6 +10,7 @@
 #include "worker.hpp"
 
 #include <weft/runtime/detail/task_record.hpp>
+#include <weft/runtime/detail/wait_graph.hpp>
 #include <weft/runtime/error.hpp>
 
 #include <mutex>
@@ -470,6 +471,8 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
   wait_node node{w};
   if (!task_end::enlist(fiber.end, node)) return true;
   bool const circle = self != nullptr && join_chain::enter(*self, fiber);
+  noted_wait noted;
+  if (!circle) noted.for_task(fiber, deadline);
   auto const cause = circle ? wake_cause::timed_out : w.wait(deadline);
   if (self != nullptr) join_chain::leave(*self);
   if (cause == wake_cause::notified) {

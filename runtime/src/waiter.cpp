@@ -4,6 +4,7 @@
 #include "fork_guard.hpp"
 #include "scheduler.hpp"
 #include "scopes.hpp"
+#include "sleeping_threads.hpp"
 #include "worker.hpp"
 
 #include <weft/runtime/error.hpp>
@@ -168,6 +169,12 @@ wake_cause waiter::wait_on_thread(time_point deadline) noexcept {
       if (found.cancelled == 0) continue;
       if (ticket_->notify(wake_cause::cancelled) != detail::wait_ticket::outcome::lost) return wake_cause::cancelled;
       deadline = limit_ = never;
+    } else if (until == never) {
+      auto const not_woken = [](void* ticket) noexcept {
+        return !static_cast<detail::wait_ticket*>(ticket)->goes_on();
+      };
+      detail::sleeping_thread const here{not_woken, ticket_};
+      futex_wait(word, seen, until);
     } else {
       futex_wait(word, seen, until);
     }

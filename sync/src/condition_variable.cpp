@@ -1,10 +1,23 @@
 #include <weft/sync/condition_variable.hpp>
 
 #include "queueing.hpp"
+#include "refuse.hpp"
 
 #include <cstddef>
+#include <system_error>
 
 namespace weft::inline v0 {
+
+condition_variable::~condition_variable() {
+  if (!detail::wait_list::section{line_}.empty()) {
+    detail::refuse("a condition_variable is destroyed while somebody waits for it");
+  }
+}
+
+void condition_variable::refuse_unlocked() {
+  throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
+                          "weft::condition_variable: a wait needs the lock to be held");
+}
 
 void condition_variable::enqueue(detail::wait_node& node) noexcept {
   detail::wait_list::section line{line_};

@@ -4,6 +4,7 @@
 #include <weft/sync/condition_variable.hpp>
 
 #include "support/catch.hpp"
+#include "support/death.hpp"
 #include "support/run_on.hpp"
 #include "support/scale.hpp"
 #include "support/sequence.hpp"
@@ -20,7 +21,9 @@
 #include <chrono>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <random>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -104,7 +107,7 @@ TEST_CASE("rule 26: a cancelled wait locks again, shielded, before it throws", "
   });
 }
 
-TEST_CASE("what is notified is not lost to one who gives up: CPython #112202", "[condition_variable][rule3]") {
+TEST_CASE("CPython #112202: what is notified is not lost to one who gives up", "[condition_variable][rule3]") {
   auto const seed = std::random_device{}();
   CAPTURE(seed);
   watchdog dog{"condition variable"};
@@ -144,4 +147,35 @@ TEST_CASE("what is notified is not lost to one who gives up: CPython #112202", "
   for (auto& t : tasks) t.get();
   CHECK(items.empty());
   expect_no_leaks(rt);
+}
+
+TEST_CASE("wrong use of a condition variable is refused", "[condition_variable][bad-input]") {
+  weft::mutex m;
+  weft::condition_variable changed;
+  std::unique_lock lock{m, std::defer_lock};
+  CHECK_THROWS_AS(changed.wait(lock), std::system_error);
+  CHECK_THROWS_AS(changed.wait_for(lock, 1h), std::system_error);
+  CHECK_THROWS_AS(changed.wait(lock, [] { return false; }), std::system_error);
+  changed.notify_all();  // nobody is left in line
+  CHECK(m.try_lock());
+  m.unlock();
+  CHECK(aborts_with("a mutex is unlocked that nobody has locked", [] {
+    weft::mutex unlocked;
+    weft::condition_variable{}.wait(unlocked);
+  }));
+  CHECK(aborts_with("a condition_variable is destroyed while somebody waits for it", [] {
+    weft::run([] {
+      weft::mutex guard;
+      std::optional<weft::condition_variable> gone{std::in_place};
+      std::atomic<bool> waits{false};
+      auto const waiting = weft::spawn([&] {
+        std::unique_lock held{guard};
+        waits = true;
+        gone->wait(held);
+      });
+      while (!waits.load()) weft::yield();
+      std::lock_guard const it_waits{guard};
+      gone.reset();
+    });
+  }));
 }

@@ -19,6 +19,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <thread>
 #include <vector>
@@ -158,6 +159,36 @@ TEST_CASE("wrong use of a mutex aborts with a message", "[mutex][bad-input]") {
   CHECK(aborts_with("a mutex is destroyed while somebody holds its lock", [] {
     weft::mutex m;
     m.lock();
+  }));
+  CHECK(aborts_with("a mutex is destroyed while somebody holds its lock", [] {
+    weft::run([] {
+      std::optional<weft::mutex> m{std::in_place};
+      m->lock();
+      auto const waiting = weft::spawn([&] { m->lock(); });
+      weft::yield();
+      m.reset();
+    });
+  }));
+  CHECK(aborts_with("a mutex is destroyed while somebody waits for its lock", [] {
+    weft::run(
+        [] {
+          std::optional<weft::mutex> m{std::in_place};
+          m->lock();
+          auto const waiting = weft::spawn([&] { m->lock(); });
+          weft::yield();
+          m->unlock();
+          m.reset();
+        },
+        weft::testing::fifo());
+  }));
+  CHECK(aborts_with("a mutex is unlocked by who does not hold it", [] {
+    weft::mutex m;
+    weft::run(
+        [&] {
+          m.lock();
+          weft::spawn([&] { m.unlock(); }).get();
+        },
+        {.workers = 1, .debug = true});
   }));
   CHECK(aborts_with("a recursive_mutex is unlocked by who does not hold it", [] {
     weft::recursive_mutex m;

@@ -56,6 +56,12 @@ public:
   using error::error;
 };
 
+/// All fibers wait, and nothing will ever wake them. `what()` names each and says what it waits for.
+class deadlock : public error {
+public:
+  using error::error;
+};
+
 /// Why a cancellation was asked for.
 enum class cancel_reason : std::uint8_t { user, deadline, sibling_failed, shutdown, handle_dropped };
 

@@ -112,9 +112,17 @@ struct runtime_options {
   /// its limit, and every five seconds while shutdown() without limit or the destructor waits for them. A line for each
   /// of the first hundred. On the thread, or fiber, that shuts down; what it throws is ignored. Default: stderr.
   std::function<void(std::string_view report)> on_shutdown_report{};
-  /// What costs time, for development: the checks of `no_suspend_scope`; and each fiber's record says where it was
-  /// spawned, for dumps and reports: by `spawn_options::where`, or else by the address to which the spawn returned, in
-  /// the function that spawned (or in the one into which the compiler has put that).
+  /// Receives the report of a deadlock, with `debug` only; see there. On any thread or fiber. It must not wait; what
+  /// it throws is ignored. Default: stderr.
+  std::function<void(std::string_view report)> on_deadlock{};
+  /// What costs time, for development. Deadlocks are reported: fibers and threads that wait for each other, by mutexes
+  /// and joins, without a time limit, with their names and stacks; and a runtime in which all fibers have waited for
+  /// about `slow_callback_duration` while no timer, descriptor or offloaded call is left to wake one of them (not for a
+  /// guest). In the second case only another thread could. If the process has none but such as sleep in weft for good
+  /// themselves, all fibers are cancelled, and run() throws `deadlock`; otherwise it is only reported, for nobody can
+  /// know what other threads will do. Besides: the checks of `no_suspend_scope`; and each fiber's record says where it
+  /// was spawned, for dumps and reports: by `spawn_options::where`, or else by the address to which the spawn returned,
+  /// in the function that spawned (or in the one into which the compiler has put that).
   bool debug = false;
 };
 

@@ -17,9 +17,13 @@
 
 namespace weft::inline v0 {
 
+class runtime;
+
 namespace detail {
 
 struct runtime_insight;
+/// @throws deadlock  if all fibers of `rt` have been cancelled since the last call, because they waited for good
+void throw_if_deadlocked(runtime const& rt);
 
 /// A caller from outside on its way into a runtime, which is not taken down meanwhile.
 class admission {
@@ -74,10 +78,14 @@ public:
   /// Runs `f()` as a fiber and waits for it; only the caller waits, be it fiber or thread.
   /// @returns what it returns, or throws what it throws
   /// @throws runtime_stopped  when the runtime is not running; otherwise as weft::spawn() and task::get()
+  /// @throws deadlock  see `runtime_options::debug`
   template <class F>
     requires spawnable<F>
   detail::spawn_result<F> run(F&& f) {
-    return spawn(std::forward<F>(f)).get();
+    auto task = spawn(std::forward<F>(f));
+    task.wait();
+    detail::throw_if_deadlocked(*this);
+    return task.get();
   }
 
   /// weft::spawn() into this runtime, from anywhere.
@@ -142,6 +150,7 @@ public:
 
 private:
   friend struct detail::runtime_insight;
+  friend void detail::throw_if_deadlocked(runtime const& rt);
   detail::admission admit() const;
   bool stop(time_point deadline);
 
@@ -168,6 +177,8 @@ detail::spawn_result<F> run(F&& f, runtime_options options = {}) {
   runtime rt{std::move(options)};
   auto task = rt.spawn(std::forward<F>(f));
   signals.wait_for(task);
+  task.wait();
+  detail::throw_if_deadlocked(rt);
   return task.get();
 }
 

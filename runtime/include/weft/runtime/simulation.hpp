@@ -25,11 +25,8 @@
 
 namespace weft::inline v0::testing {
 
-/// All fibers of a simulation wait, and nothing will ever wake them. `what()` names each and says what it waits for.
-class deadlock : public error {
-public:
-  using error::error;
-};
+/// What a simulation throws in which all fibers wait, and nothing will ever wake them.
+using weft::deadlock;
 
 /// Choices for a simulation.
 struct simulation_options {

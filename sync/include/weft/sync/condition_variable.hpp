@@ -32,6 +32,8 @@ concept basic_lockable = requires(L& lock) {
 class condition_variable {
 public:
   condition_variable() noexcept = default;
+  /// Aborts with a message if somebody waits who has not been notified.
+  ~condition_variable();
   condition_variable(condition_variable const&) = delete;
   condition_variable& operator=(condition_variable const&) = delete;
 
@@ -40,7 +42,9 @@ public:
   /// Wakes all who wait. Does not wait.
   void notify_all() noexcept;
 
-  /// Unlocks, waits to be notified, and locks again. `lock` is held by the caller; its unlock() must not wait.
+  /// Unlocks, waits to be notified, and locks again. `lock` is held by the caller; its unlock() must neither wait nor
+  /// throw.
+  /// @throws std::system_error (operation_not_permitted)  if `lock` says that it is not held
   template <basic_lockable L>
   void wait(L& lock) {
     (void)wait_until_(lock, never);
@@ -82,6 +86,9 @@ private:
 
   template <basic_lockable L>
   std::cv_status wait_until_(L& lock, time_point deadline) {
+    if constexpr (requires { static_cast<bool>(lock.owns_lock()); }) {
+      if (!lock.owns_lock()) refuse_unlocked();
+    }
     waiter self{"condition"};
     detail::wait_node node{self};
     enqueue(node);
@@ -96,6 +103,7 @@ private:
     return cause == wake_cause::timed_out ? std::cv_status::timeout : std::cv_status::no_timeout;
   }
 
+  [[noreturn]] static void refuse_unlocked();
   void enqueue(detail::wait_node& node) noexcept;
   void withdraw(detail::wait_node& node) noexcept;
 

@@ -3,7 +3,8 @@
 /// A list of waiters with a lock and two flags, in one word. It is the whole state of an event, and of a task's end.
 ///
 /// Layout: pointer to the oldest node (nodes are linked in a circle, so its `prev` is the newest) | bit 2, 1: flags,
-/// owned by the user of the list, changed under the lock or, where nobody waits, by one compare-and-swap | bit 0: lock.
+/// owned by the user of the list, changed under the lock or, where nobody holds it, by one compare-and-swap | bit 0:
+/// lock.
 
 #include <weft/runtime/detail/atomics.hpp>
 #include <weft/runtime/waiter.hpp>
@@ -45,6 +46,34 @@ public:
     // try_set_flags(): what those did who set, or cleared, the flags that are expected. relaxed where it fails: the
     // caller then takes the lock.
     return word_.compare_exchange_strong(expected, desired, std::memory_order_acq_rel, std::memory_order_relaxed);
+  }
+
+  /// The whole state as it was at one moment. Only what try_replace_flags() finds unchanged counts.
+  class view {
+  public:
+    [[nodiscard]] std::uintptr_t flags() const noexcept { return word_ & flag_mask; }
+    [[nodiscard]] bool empty() const noexcept { return (word_ & ~(flag_mask | lock_bit)) == 0; }
+    /// Nobody waits, nobody holds the list's lock, and these are the flags.
+    [[nodiscard]] bool is_only(std::uintptr_t flags) const noexcept { return word_ == flags; }
+    /// Somebody holds the list's lock: the rest says nothing.
+    [[nodiscard]] bool busy() const noexcept { return (word_ & lock_bit) != 0; }
+
+  private:
+    friend class basic_wait_list;
+    explicit view(std::uintptr_t word) noexcept : word_(word) {}
+    std::uintptr_t word_;
+  };
+  /// relaxed: try_replace_flags() decides.
+  [[nodiscard]] view look() const noexcept { return view{word_.load(std::memory_order_relaxed)}; }
+
+  /// Replaces the flags without the lock, whoever waits.
+  /// @param seen  not busy
+  /// @returns false, having done nothing, if the state is not as `seen` any more
+  [[nodiscard]] bool try_replace_flags(view seen, std::uintptr_t flags) noexcept {
+    // Orders as in try_set_flags(). Who waits is not looked at, so that a list that has changed and is the same again
+    // does no harm.
+    return word_.compare_exchange_strong(seen.word_, (seen.word_ & ~flag_mask) | flags, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed);
   }
 
   /// Holds the lock. Nothing that may suspend or allocate may happen meanwhile.

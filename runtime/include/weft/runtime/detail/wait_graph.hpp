@@ -1,0 +1,63 @@
+#pragma once
+/// @file
+/// Who holds which lock, and who waits for which lock or task: kept while a runtime in debug mode lives, and looked at
+/// whenever one more begins to wait. If that closes a circle, it is reported. Fibers and threads, of any runtime.
+
+#include <weft/runtime/clock.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <iosfwd>
+#include <memory>
+
+namespace weft::inline v0::detail {
+
+class scheduler;
+struct fiber_record;
+
+class wait_graph {
+public:
+  /// relaxed: whoever comes before it is seen is not noted, and then missing from reports.
+  [[nodiscard]] static bool is_kept() noexcept { return users_.load(std::memory_order_relaxed) != 0; }
+  /// A runtime in debug mode begins, and ends.
+  static void begin_use() noexcept;
+  static void end_use() noexcept;
+
+  /// The caller has `lock`. While it does, nobody else may say so of that address.
+  static void note_held(void const* lock) noexcept;
+  /// `lock` is about to be freed. Aborts with a message if somebody else has it.
+  static void note_freed(void const* lock) noexcept;
+
+  /// How many wait for locks and tasks just now.
+  [[nodiscard]] static std::size_t waits() noexcept;
+  /// Writes what those fibers of `home` wait for that wait for locks or tasks, and where they are.
+  static void write_waits(std::ostream& to, scheduler const& home);
+
+private:
+  inline static std::atomic<unsigned> users_{0};
+};
+
+/// That the caller waits for a lock, or for the end of a task: from one of the calls to the end of its scope. Whether
+/// it closes a circle is found out by the one that comes last, for each says what it holds before it waits.
+class noted_wait {
+public:
+  noted_wait() noexcept = default;
+  noted_wait(noted_wait const&) = delete;
+  ~noted_wait() {
+    if (entry_ != nullptr) end();
+  }
+
+  /// Reports a circle, unless somebody in it waits for a limited time.
+  void for_lock(void const* lock, time_point deadline) noexcept;
+  void for_task(fiber_record const& task, time_point deadline) noexcept;
+
+  struct entry;
+
+private:
+  void begin(void const* lock, fiber_record const* task, time_point deadline) noexcept;
+  void end() noexcept;
+
+  entry* entry_ = nullptr;  // null: nothing has been noted
+};
+
+}  // namespace weft::inline v0::detail

@@ -1,0 +1,135 @@
+/// @file
+/// The timed forms of all that waits: their names, what they answer, and what a limit of 0 means.
+
+#include "support/catch.hpp"
+#include "support/run_on.hpp"
+#include "support/throws.hpp"
+#include "support/verify.hpp"
+
+#include <weft/runtime/spawn.hpp>
+#include <weft/runtime/testing.hpp>
+#include <weft/runtime/this_fiber.hpp>
+#include <weft/sync/auto_reset_event.hpp>
+#include <weft/sync/barrier.hpp>
+#include <weft/sync/condition_variable.hpp>
+#include <weft/sync/event.hpp>
+#include <weft/sync/latch.hpp>
+#include <weft/sync/mutex.hpp>
+#include <weft/sync/recursive_mutex.hpp>
+#include <weft/sync/semaphore.hpp>
+#include <weft/sync/shared_mutex.hpp>
+#include <weft/sync/wait_group.hpp>
+
+#include <chrono>
+#include <mutex>
+
+using namespace std::chrono_literals;
+using namespace weft::test;
+
+namespace {
+
+weft::time_point now() { return weft::detail::deadline_after(0ns); }
+
+/// @param wait_for    waits for what is not there
+/// @param wait_until  the same
+template <class For, class Until>
+void answers_false_exactly_at_the_limit(For wait_for, Until wait_until) {
+  auto const begin = now();
+  verify(!wait_for(0s));
+  verify(!wait_for(-1s));
+  verify(!wait_until(begin));
+  verify(now() == begin);
+  verify(!wait_for(1ms));
+  verify(now() == begin + 1ms);
+  verify(!wait_until(begin + 3ms));
+  verify(now() == begin + 3ms);
+}
+
+}  // namespace
+
+TEST_CASE("rule 13: timed forms answer false exactly at their limit; with 0 they try once", "[rule13]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    weft::mutex m;
+    m.lock();
+    answers_false_exactly_at_the_limit([&](auto limit) { return m.try_lock_for(limit); },
+                                       [&](auto at) { return m.try_lock_until(at); });
+    m.unlock();
+    verify(m.try_lock_for(0s));
+    m.unlock();
+
+    weft::recursive_mutex r;
+    auto holder = weft::spawn([&] {
+      std::lock_guard const lock{r};
+      weft::sleep_for(1s);
+    });
+    weft::yield();
+    answers_false_exactly_at_the_limit([&](auto limit) { return r.try_lock_for(limit); },
+                                       [&](auto at) { return r.try_lock_until(at); });
+    holder.get();
+    verify(r.try_lock_for(0s) && r.try_lock_for(0s));
+    r.unlock();
+    r.unlock();
+
+    weft::shared_mutex s;
+    s.lock();
+    answers_false_exactly_at_the_limit([&](auto limit) { return s.try_lock_for(limit); },
+                                       [&](auto at) { return s.try_lock_until(at); });
+    answers_false_exactly_at_the_limit([&](auto limit) { return s.try_lock_shared_for(limit); },
+                                       [&](auto at) { return s.try_lock_shared_until(at); });
+    s.unlock();
+    verify(s.try_lock_shared_for(0s) && s.try_lock_shared_for(0s));
+    s.unlock_shared();
+    s.unlock_shared();
+
+    weft::semaphore permits{0};
+    answers_false_exactly_at_the_limit([&](auto limit) { return permits.try_acquire_for(limit); },
+                                       [&](auto at) { return permits.try_acquire_until(at); });
+    permits.release();
+    verify(permits.try_acquire_for(0s));
+
+    weft::event e;
+    answers_false_exactly_at_the_limit([&](auto limit) { return e.wait_for(limit); },
+                                       [&](auto at) { return e.wait_until(at); });
+    e.set();
+    verify(e.wait_for(0s));
+
+    weft::auto_reset_event a;
+    answers_false_exactly_at_the_limit([&](auto limit) { return a.wait_for(limit); },
+                                       [&](auto at) { return a.wait_until(at); });
+    a.set();
+    verify(a.wait_for(0s) && !a.wait_for(0s));
+
+    weft::latch l{1};
+    answers_false_exactly_at_the_limit([&](auto limit) { return l.wait_for(limit); },
+                                       [&](auto at) { return l.wait_until(at); });
+    l.count_down();
+    verify(l.wait_for(0s));
+
+    weft::wait_group g;
+    g.add(1);
+    answers_false_exactly_at_the_limit([&](auto limit) { return g.wait_for(limit); },
+                                       [&](auto at) { return g.wait_until(at); });
+    g.done();
+    verify(g.wait_for(0s));
+
+    weft::mutex guard;
+    weft::condition_variable changed;
+    std::unique_lock lock{guard};
+    answers_false_exactly_at_the_limit([&](auto limit) { return changed.wait_for(lock, limit, [] { return false; }); },
+                                       [&](auto at) { return changed.wait_until(lock, at, [] { return false; }); });
+    verify(changed.wait_for(lock, 0s, [] { return true; }));
+  });
+}
+
+TEST_CASE("rule 13: a timed wait that returns a value throws at its limit", "[barrier][rule13]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    weft::barrier b{2};
+    answers_false_exactly_at_the_limit(
+        [&](auto limit) { return !throws<weft::timeout_error>([&] { (void)b.wait_for(limit); }); },
+        [&](auto at) { return !throws<weft::timeout_error>([&] { (void)b.wait_until(at); }); });
+    auto first = weft::spawn([&] { return b.wait(); });
+    weft::yield();
+    verify(b.wait_for(0s) == 1);
+    verify(first.get() == 0);
+  });
+}
