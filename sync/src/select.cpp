@@ -32,18 +32,20 @@ void channel_case::queue(waiter& w) noexcept {
 
 bool channel_case::withdraw() noexcept {
   if (lock_ == nullptr) return false;
-  channel_lock::section const held{*lock_};
+  // Looked at before the lock is touched: whoever chose this case may have freed the channel. By now the wait is over,
+  // and what its winner wrote into the node it wrote before the wake; nobody else writes it any more.
   if (node_.end != channel_node::fate::waits) return true;
+  channel_lock::section const held{*lock_};
   line_->remove(node_);
   return false;
 }
 
 namespace {
 
-/// Takes `node` out if it is still in.  @returns whether its list has claimed the wait
+/// Takes `node` out if it is still in.  @returns whether its list has claimed the wait, and may be gone
 bool withdraw_node(wait_list& list, wait_node& node) noexcept {
+  if (node.chosen) return true;  // before the lock is touched: see channel_case::withdraw()
   wait_list::section held{list};
-  if (node.chosen) return true;
   held.remove(node);
   return false;
 }
@@ -88,6 +90,7 @@ bool end_wait::enroll(waiter& w) noexcept {
   return !enlist_for_end(*record_, node_) && w.claim();
 }
 
+/// Under the lock in any case: told() wakes us while it is held, and the task may go as soon as we go on.
 bool end_wait::withdraw() noexcept {
   withdraw_from_end(*record_, node_);
   return node_.chosen;

@@ -43,7 +43,8 @@ namespace weft::inline v0 {
 /// - `bool enroll(waiter& w) noexcept`, under the case's own lock: puts `w` where the waking side finds it. If the case
 ///   is ready by now, it calls `w.claim()` instead, and if that succeeds commits and returns true.
 /// - `bool withdraw() noexcept`, under that lock, after each enroll(): takes `w` out if it is still in.
-///   @returns whether the waking side has claimed it there, and so committed the case
+///   @returns whether the waking side has claimed it there, and so committed the case. If the waking side may then free
+///   what holds the lock, look at what it has written before taking that: it does not change any more
 /// - `void finish()`: the case was chosen; calls its handler.
 ///
 /// It may be moved before it is used, and does not move while it is.
@@ -357,6 +358,9 @@ private:
 /// A cancellation point, even where it need not wait; cancelled means that no case was chosen.
 /// @par Fairness
 /// If several cases are ready, each is as likely as the others. While it waits it stands in line everywhere.
+/// @par Lifetime
+/// What the cases refer to must outlive the call; except what the chosen case alone refers to: as with a plain
+/// receive(), wait() and so on, whoever has ended the wait may free that at once.
 template <class... Cases>
   requires(sizeof...(Cases) > 0 && (select_case<std::remove_cvref_t<Cases>> && ...))
 std::size_t select(Cases&&... cases) {

@@ -1,0 +1,140 @@
+/// @file
+/// select: what may be freed when it has been woken, and what becomes of values that cannot be moved, of guests' tasks,
+/// and of cases that are used wrongly.
+
+#include <weft/sync/select.hpp>
+
+#include "support/catch.hpp"
+#include "support/run_on.hpp"
+#include "support/throws.hpp"
+#include "support/verify.hpp"
+#include "support/watchdog.hpp"
+
+#include <weft/runtime/runtime.hpp>
+#include <weft/runtime/spawn.hpp>
+#include <weft/runtime/this_fiber.hpp>
+#include <weft/sync/queue.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <optional>
+#include <utility>
+
+using namespace std::chrono_literals;
+using namespace weft::test;
+using weft::channel;
+
+namespace {
+
+/// An object that leaves memory behind in which no lock can be taken: who comes too late waits for ever.
+template <class T>
+class scorched {
+public:
+  template <class... Args>
+  explicit scorched(Args&&... args) : object_(new(memory_) T(std::forward<Args>(args)...)) {}
+  ~scorched() { burn(); }
+  scorched(scorched const&) = delete;
+  T& operator*() const noexcept { return *object_; }
+  T* operator->() const noexcept { return object_; }
+  void burn() noexcept {
+    if (object_ == nullptr) return;
+    std::destroy_at(std::exchange(object_, nullptr));
+    std::memset(memory_, 0xff, sizeof memory_);
+  }
+
+private:
+  alignas(T) unsigned char memory_[sizeof(T)];
+  T* object_;
+};
+
+/// On one worker: starts `selects` as a fiber, and when that waits calls `wakes`, which frees what it waits for.
+template <class Selects, class Wakes>
+void wake_and_free(Selects selects, Wakes wakes) {
+  watchdog dog{"a select whose waker frees what it waited for"};
+  run_on(1, [&] {
+    for (int i = 0; i < 10; ++i) {
+      bool started = false;
+      auto waiting = weft::spawn([&] {
+        started = true;
+        selects();
+      });
+      while (!started) weft::yield();  // then it waits: nothing else ends its turn
+      wakes();
+      waiting.get();
+    }
+  });
+}
+
+}  // namespace
+
+TEST_CASE("the receiver may free the channel as soon as it has the value of a select", "[select]") {
+  watchdog dog{"a select whose receiver frees the channel"};
+  run_on(some_workers(), [] {
+    for (int i = 0; i < 200; ++i) {
+      scorched<channel<int>> ch{static_cast<std::size_t>(i % 2)};
+      auto sender = weft::spawn([&at = *ch] { verify(weft::select(weft::on_send(at, 1), weft::on_timeout(1h)) == 0); });
+      if (i % 3 == 0) weft::yield();
+      verify(ch->receive() == 1);
+      ch.burn();
+      sender.get();
+    }
+  });
+}
+
+TEST_CASE("who closes a channel may free it when it knows that the selects wait", "[select]") {
+  std::optional<scorched<channel<int>>> ch;
+  ch.emplace();
+  auto const close = [&] {
+    (*ch)->close();
+    (*ch).burn();
+  };
+  wake_and_free(
+      [&] {
+        ch.emplace();
+        auto const number = weft::select(weft::on_timeout(1h), weft::on_receive(**ch, [](auto got) { verify(!got); }));
+        verify(number == 1);
+      },
+      close);
+  wake_and_free(
+      [&] {
+        ch.emplace();
+        verify(throws<weft::channel_closed>([&] { (void)weft::select(weft::on_send(**ch, 1), weft::on_timeout(1h)); }));
+      },
+      close);
+}
+
+TEST_CASE("who sets an event, releases a permit or shuts a queue down may free it, too", "[select]") {
+  std::optional<scorched<weft::event>> event;
+  wake_and_free(
+      [&] {
+        event.emplace();
+        verify(weft::select(weft::on_timeout(1h), weft::on_event(**event)) == 1);
+      },
+      [&] {
+        (*event)->set();
+        event->burn();
+      });
+  std::optional<scorched<weft::semaphore>> permits;
+  wake_and_free(
+      [&] {
+        permits.emplace(0);
+        verify(weft::select(weft::on_timeout(1h), weft::on_acquire(**permits, [] {})) == 1);
+      },
+      [&] {
+        (*permits)->release();
+        permits->burn();
+      });
+  std::optional<scorched<weft::queue<int>>> queue;
+  wake_and_free(
+      [&] {
+        queue.emplace();
+        verify(weft::select(weft::on_timeout(1h), weft::on_get(**queue, [](int got) { verify(got == 1); })) == 1);
+      },
+      [&] {
+        (*queue)->put(1);
+        queue->burn();
+      });
+}
