@@ -327,6 +327,28 @@ TEST_CASE("a move that throws leaves the value where it was, and everyone else i
   CHECK(moody::alive == 0);
 }
 
+TEST_CASE("a value that has left the channel is not moved again", "[channel][bad-input]") {
+  struct counts_moves {
+    explicit counts_moves(int& to) noexcept : moves(&to) {}
+    counts_moves(counts_moves&& other) noexcept(false) : moves(other.moves) { ++*moves; }
+    counts_moves(counts_moves const&) = delete;
+    int* moves;
+  };
+  channel<counts_moves> ch{1};
+  int moves = 0;
+  auto const moved_by = [&](auto receive) {
+    verify(ch.try_send(counts_moves{moves}));
+    moves = 0;
+    std::optional<counts_moves> const value = receive();
+    verify(value.has_value());
+    return moves;
+  };
+  CHECK(moved_by([&] { return ch.receive(); }) == 1);
+  CHECK(moved_by([&] { return ch.try_receive(); }) == 1);
+  CHECK(moved_by([&] { return ch.receive_for(1h); }) == 1);
+  CHECK(moved_by([&] { return ch.receive_until(weft::clock::now() + 1h); }) == 1);
+}
+
 TEST_CASE("a sender that is told to try again and is cancelled lets the next have its place", "[channel][rule3]") {
   run_with(weft::testing::fifo(), [] {
     channel<moody> ch{1};

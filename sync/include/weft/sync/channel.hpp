@@ -96,8 +96,10 @@ public:
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was taken.
   [[nodiscard]] std::optional<T> receive() {
+    // Here and not in a block of its own, where gcc 12 would move it once more on its way out: a value that has left the
+    // channel is lost if that throws.
+    std::optional<T> value;
     if constexpr (std::is_trivially_copyable_v<T>) {
-      std::optional<T> value;
       if (!state_.seems_empty()) [[likely]] {
         detail::check_cancelled();
         if (accept(value)) return rebuilt(value);
@@ -105,7 +107,6 @@ public:
       value = receive_after_wait();
       return rebuilt(value);
     } else {
-      std::optional<T> value;
       (void)receive_until_(value, never);
       return value;
     }
