@@ -96,16 +96,15 @@ public:
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was taken.
   [[nodiscard]] std::optional<T> receive() {
-    // Here and not in a block of its own, where gcc 12 would move it once more on its way out: a value that has left the
-    // channel is lost if that throws.
+    // Here and not in a block of its own, where gcc 12 would move it once more on its way out: a value that has left
+    // the channel is lost if that throws.
     std::optional<T> value;
-    if constexpr (std::is_trivially_copyable_v<T>) {
+    if constexpr (std::is_trivially_copyable_v<T> && std::copy_constructible<T>) {
       if (!state_.seems_empty()) [[likely]] {
         detail::check_cancelled();
         if (accept(value)) return rebuilt(value);
       }
-      value = receive_after_wait();
-      return rebuilt(value);
+      return rebuilt(receive_after_wait());
     } else {
       (void)receive_until_(value, never);
       return value;
@@ -195,7 +194,9 @@ private:
   }
   /// From its two parts. As a whole it would be copied by a load that is wider than the stores just made, which has to
   /// wait until those have reached the cache: as long as all the rest of a receive() takes.
-  static std::optional<T> rebuilt(std::optional<T> const& from) noexcept {
+  static std::optional<T> rebuilt(std::optional<T> const& from) noexcept
+    requires std::copy_constructible<T>
+  {
     if (from) return std::optional<T>(std::in_place, *from);
     return std::nullopt;
   }
