@@ -21,6 +21,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 using namespace std::chrono_literals;
@@ -137,4 +138,28 @@ TEST_CASE("who sets an event, releases a permit or shuts a queue down may free i
         (*queue)->put(1);
         queue->burn();
       });
+}
+
+TEST_CASE("a value whose move to the handler throws is not handed out by a later select", "[select][bad-input]") {
+  struct moody {
+    explicit moody(int moves) noexcept : left(moves) {}
+    moody(moody&& other) : left(other.left - 1) {
+      if (left < 0) throw std::runtime_error("moody");
+    }
+    int left;
+  };
+  channel<moody> ch{1};
+  moody value{2};  // into the channel, and out of it
+  REQUIRE(ch.try_send(value));
+  int calls = 0;
+  bool closed = false;
+  auto receives = weft::on_receive(ch, [&](std::optional<moody> got) {
+    ++calls;
+    closed = !got;
+  });
+  CHECK_THROWS_AS(weft::select(receives), std::runtime_error);
+  CHECK(calls == 0);
+  ch.close();
+  CHECK(weft::select(receives) == 0);
+  CHECK((calls == 1 && closed));
 }

@@ -76,8 +76,12 @@ public:
         handler_(std::move(f)) {}
 
   void finish() override {
-    auto value = std::exchange(value_, std::nullopt);
-    std::invoke(handler_, std::move(value));
+    // Also where the move throws: what this select has received is not for another one.
+    struct emptied {
+      std::optional<T>& value;
+      ~emptied() { value.reset(); }
+    } const afterwards{value_};
+    std::invoke(handler_, std::move(value_));
   }
 
 private:
@@ -261,7 +265,7 @@ select_entry* address_of(entry_around<C>& entry) noexcept {
 // --- cases ---
 
 /// Receives from `ch`, and calls `f(std::optional<T>)`: with nothing if `ch` is closed and empty, which is always
-/// ready. A null pointer is never ready: so a case can be left out.
+/// ready. A null pointer is never ready: so a case can be left out. If moving the value to `f` throws, it is gone.
 template <class T, std::invocable<std::optional<T>> F>
 [[nodiscard]] detail::receive_case<T, F> on_receive(channel<T>& ch, F f) {
   return {&ch, std::move(f)};
