@@ -3,8 +3,10 @@
 #include "queueing.hpp"
 
 #include <weft/runtime/detail/draw.hpp>
+#include <weft/runtime/detail/end_watch.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <stdexcept>
 #include <system_error>
@@ -95,6 +97,8 @@ bool end_wait::withdraw() noexcept {
   withdraw_from_end(*record_, node_);
   return node_.chosen;
 }
+
+bool end_wait::drive_guest(time_point until) noexcept { return drive_guest_of(*record_, until); }
 
 bool end_wait::node::told() noexcept {
   if (waiting->claim()) {
@@ -206,15 +210,28 @@ entry withdraw_all(std::span<entry const> order, std::span<channel_case* const> 
   return others.committed;
 }
 
+/// On a thread that has enrolled its cases: runs a guest that one of them waits for. Not for long: it may be another
+/// case that is ready first, or a scope that is cancelled.
+/// @returns until when to wait before the next attempt; never if there is no guest
+time_point drive_guest(std::span<entry const> order, waiter const& self, time_point limit) noexcept {
+  if (self.fiber() != nullptr) return never;
+  for (entry const e : order) {
+    auto const slice = std::min(limit, add(clock::now(), std::chrono::milliseconds{2}));
+    if (e->drive_guest(slice)) return slice;  // if it is less by now, another thread runs the guest, and we wait
+  }
+  return never;
+}
+
 /// Waits until one of the cases has been committed.  @returns it, or null if there is to be another attempt
 entry wait_for_one(std::span<entry const> order, std::span<channel_case*> channels, fallback const& other) {
   waiter self{"select"};
   if (entry const committed = try_channels_or_queue(order, channels, self)) return committed;
   auto const others = enroll_others(order, self);
-  auto const cause = others.committed != nullptr ? wake_cause::notified : self.wait(other.at);
+  auto const slice = others.committed == nullptr ? drive_guest(order, self, other.at) : never;
+  auto const cause = others.committed != nullptr ? wake_cause::notified : self.wait(std::min(other.at, slice));
   entry const committed = withdraw_all(order, channels, others);
   self.rethrow(cause);
-  if (cause == wake_cause::timed_out) return other.which;
+  if (cause == wake_cause::timed_out) return slice < other.at ? nullptr : other.which;
   if (auto* const c = committed->as_channel(); c != nullptr && c->is_to_try_again()) {
     c->let_next_try();
     return nullptr;

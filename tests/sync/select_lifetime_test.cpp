@@ -163,3 +163,28 @@ TEST_CASE("a value whose move to the handler throws is not handed out by a later
   CHECK(weft::select(receives) == 0);
   CHECK((calls == 1 && closed));
 }
+
+TEST_CASE("a thread that selects the end of a guest's task runs the guest", "[select][guest]") {
+  watchdog dog{"a select for a guest's task"};
+  weft::runtime_options options;
+  options.guest = true;
+  weft::runtime rt{options};
+  channel<int> ch;
+  auto task = rt.spawn([&] {
+    weft::yield();
+    ch.send(1);  // the thread stands in line while it runs us
+    weft::this_fiber::sleep_for(5ms);
+    return 7;
+  });
+  int got = 0;
+  auto const number = weft::select(weft::on_done(task), weft::on_receive(ch, [&](auto v) { got = v.value_or(0); }));
+  CHECK((number == 1 && got == 1));
+  CHECK(weft::select(weft::on_receive(ch, [](auto) {}), weft::on_done(task)) == 1);
+  CHECK(task.get() == 7);
+  auto endless = rt.spawn([&] { (void)ch.receive(); });
+  CHECK(weft::select(weft::on_done(endless), weft::on_timeout(5ms)) == 1);
+  ch.close();
+  CHECK(weft::select(weft::on_done(endless), weft::on_timeout(1h)) == 0);
+  endless.get();
+  expect_no_leaks(rt);
+}

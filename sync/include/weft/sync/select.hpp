@@ -216,6 +216,7 @@ public:
   [[nodiscard]] bool try_now() const;
   bool enroll(waiter& w) noexcept;
   bool withdraw() noexcept;
+  bool drive_guest(time_point until) noexcept;
 
 protected:
   template <class F>
@@ -242,6 +243,10 @@ public:
   bool try_now() override { return case_->try_now(); }
   bool enroll(waiter& w) noexcept override { return case_->enroll(w); }
   bool withdraw() noexcept override { return case_->withdraw(); }
+  bool drive_guest([[maybe_unused]] time_point until) noexcept override {
+    if constexpr (std::derived_from<C, end_wait>) return case_->drive_guest(until);
+    return false;
+  }
   void finish() override { case_->finish(); }
 
 private:
@@ -287,7 +292,8 @@ template <class T, std::convertible_to<T> V, std::invocable F = detail::no_handl
   return {ch, std::forward<V>(value), std::move(f)};
 }
 
-/// Calls `f()` when the task has ended; its result is still to be taken.
+/// Calls `f()` when the task has ended; its result is still to be taken. A thread that waits for a guest's task runs
+/// the guest meanwhile.
 /// @throws error  for an empty handle; select() throws resource_deadlock_would_occur in the task itself
 template <class T, std::invocable F = detail::no_handler>
 [[nodiscard]] auto on_done(task<T> const& t, F f = {}) {

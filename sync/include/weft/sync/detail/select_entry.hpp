@@ -42,6 +42,9 @@ public:
   virtual bool enroll(waiter&) noexcept { return false; }
   /// Undoes enroll().  @returns whether the waking side has committed this case
   virtual bool withdraw() noexcept { return false; }
+  /// On a thread, while it is enrolled: if a guest runtime has to run before the case is ready, runs that, at most
+  /// until then.  @returns whether there is one
+  virtual bool drive_guest(time_point) noexcept { return false; }
   /// The case has been chosen: calls its handler.
   virtual void finish() = 0;
 
