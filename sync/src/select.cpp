@@ -1,6 +1,7 @@
 #include <weft/sync/select.hpp>
 
 #include "queueing.hpp"
+#include "refuse.hpp"
 
 #include <weft/runtime/detail/draw.hpp>
 #include <weft/runtime/detail/end_watch.hpp>
@@ -26,6 +27,7 @@ bool channel_case::try_now() {
 }
 
 void channel_case::queue(waiter& w) noexcept {
+  if (node_.next != nullptr) refuse("a case stands twice in one select, or is used by two at once: make one for each");
   node_.owner = &w;
   node_.place = place();
   node_.end = channel_node::fate::waits;
@@ -151,7 +153,9 @@ fallback find_fallback(std::span<entry const> cases) noexcept {
 class all_locks {
 public:
   explicit all_locks(std::span<channel_case*> by_address) : channels_(by_address) {
-    std::sort(channels_.begin(), channels_.end(), [](auto* a, auto* b) { return std::less<>{}(a->lock(), b->lock()); });
+    std::sort(channels_.begin(), channels_.end(), [](auto* a, auto* b) {
+      return a->lock() != b->lock() ? std::less<>{}(a->lock(), b->lock()) : a->position() < b->position();
+    });
     for (std::size_t i = 0; i < channels_.size(); ++i) {
       if (i == 0 || channels_[i]->lock() != channels_[i - 1]->lock()) channels_[i]->hold();
     }
@@ -232,6 +236,7 @@ entry wait_for_one(std::span<entry const> order, std::span<channel_case*> channe
   entry const committed = withdraw_all(order, channels, others);
   self.rethrow(cause);
   if (cause == wake_cause::timed_out) return slice < other.at ? nullptr : other.which;
+  if (committed == nullptr) refuse("a select was woken, and no case says that it was chosen: look at withdraw()");
   if (auto* const c = committed->as_channel(); c != nullptr && c->is_to_try_again()) {
     c->let_next_try();
     return nullptr;
@@ -246,7 +251,10 @@ std::size_t select_among(std::span<select_entry* const> cases, select_room room)
   std::size_t count = 0;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     room.order[i] = cases[i];
-    if (auto* const c = cases[i]->as_channel(); c != nullptr && c->lock() != nullptr) room.channels[count++] = c;
+    if (auto* const c = cases[i]->as_channel(); c != nullptr && c->lock() != nullptr) {
+      c->set_position(i);
+      room.channels[count++] = c;
+    }
   }
   auto const channels = room.channels.first(count);
   auto const other = find_fallback(cases);

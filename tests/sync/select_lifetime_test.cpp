@@ -5,6 +5,7 @@
 #include <weft/sync/select.hpp>
 
 #include "support/catch.hpp"
+#include "support/death.hpp"
 #include "support/run_on.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
@@ -187,4 +188,26 @@ TEST_CASE("a thread that selects the end of a guest's task runs the guest", "[se
   CHECK(weft::select(weft::on_done(endless), weft::on_timeout(1h)) == 0);
   endless.get();
   expect_no_leaks(rt);
+}
+
+TEST_CASE("a case that stands twice in a select is refused, and one that forgets that it was chosen",
+          "[select][bad-input]") {
+  CHECK(aborts_with("a case stands twice in one select", [] {
+    channel<int> ch;
+    auto c = weft::on_receive(ch, [](auto) {});
+    (void)weft::select(c, c);
+  }));
+  struct forgetful {
+    bool try_now() { return false; }
+    bool enroll(weft::waiter& w) noexcept {
+      (void)w.notify();
+      return false;
+    }
+    bool withdraw() noexcept { return false; }
+    void finish() {}
+  };
+  CHECK(aborts_with("no case says that it was chosen", [] {
+    forgetful c;
+    (void)weft::select(c);
+  }));
 }

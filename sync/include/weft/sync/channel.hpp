@@ -14,6 +14,7 @@
 #include <concepts>
 #include <cstddef>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -112,7 +113,9 @@ public:
   }
 
   /// Takes the oldest value, if there is one. Never waits, and is no cancellation point.
-  /// @returns nothing if there is none, closed or not
+  /// @returns nothing if there is none, closed or not. If moving a `T` may throw, a sender that has been woken moves
+  /// its
+  ///   value into the buffer itself: until it has, there may be none though senders wait
   [[nodiscard]] std::optional<T> try_receive() {
     std::optional<T> value;
     (void)accept(value);
@@ -218,7 +221,7 @@ public:
 
   explicit iterator(channel& from) : from_(&from), value_(from.receive()) {}
   [[nodiscard]] T& operator*() const noexcept { return *value_; }
-  [[nodiscard]] T* operator->() const noexcept { return &*value_; }
+  [[nodiscard]] T* operator->() const noexcept { return std::addressof(*value_); }
   /// A cancellation point.
   iterator& operator++() {
     value_.reset();
@@ -240,7 +243,7 @@ bool channel<T>::receive_slowly(std::optional<T>& value, time_point deadline) {
     detail::check_cancelled();
     return accept(value);
   }
-  detail::channel_node node{&value};
+  detail::channel_node node{std::addressof(value)};
   do {
     waiter self{"channel (to receive)"};
     node.owner = &self;
@@ -262,7 +265,7 @@ bool channel<T>::send_slowly(T& value, time_point deadline) {
     detail::check_cancelled();
     return offer(value);
   }
-  detail::channel_node node{&value};
+  detail::channel_node node{std::addressof(value)};
   typename state::place_for_next next{state_};
   for (;;) {
     waiter self{"channel (to send)"};

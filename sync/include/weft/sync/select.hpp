@@ -122,7 +122,7 @@ private:
     if (result == channel_step::closed) throw_channel_closed();
     return result == channel_step::done;
   }
-  void* place() noexcept override { return &*value_; }
+  void* place() noexcept override { return std::addressof(*value_); }
   void let_next_try() noexcept override {
     typename basic_channel_state<T>::place_for_next next{channel_access::state(*to_)};
     next.may_want_it();
