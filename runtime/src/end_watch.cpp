@@ -87,19 +87,24 @@ std::optional<std::size_t> end_watch::next(time_point deadline, cancellation mod
   }
 }
 
+bool drive_guest_of(fiber_record& record, time_point until) noexcept {
+  if (task_end::has_ended(record.end)) return false;
+  scheduler* const home = record_pool::of(&record)->enter_guest();
+  if (home == nullptr) return false;
+  home->drive_until_ended(record, until);
+  home->entrance.leave();
+  return true;
+}
+
 /// A thread that waits for a guest's fibers runs them meanwhile.
 /// @returns whether it has, for a while
 bool end_watch::drive_guest(time_point deadline) {
   for (std::size_t i = 0; i < added_; ++i) {
     node const& n = nodes_[i];
-    if (n.known || task_end::has_ended(n.record->end)) continue;
-    scheduler* const home = record_pool::of(n.record)->enter_guest();
-    if (home == nullptr) continue;
+    if (n.known) continue;
     // Not for long: it may be another task that ends first.
     auto const slice = detail::add(clock::now(), std::chrono::milliseconds{2});
-    home->drive_until_ended(*n.record, std::min(deadline, slice));
-    home->entrance.leave();
-    return true;
+    if (drive_guest_of(*n.record, std::min(deadline, slice))) return true;
   }
   return false;
 }

@@ -166,8 +166,9 @@ bool queue_core::enroll(waiter& w, queue_node& node) noexcept {
 }
 
 bool queue_core::withdraw(queue_node& node) noexcept {
-  section line{line_};
+  // Before the lock is touched: the wait is over, and whoever ended it for this node may have freed the queue.
   if (node.chosen) return true;
+  section line{line_};
   line.remove(node);
   return false;
 }

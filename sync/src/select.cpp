@@ -1,10 +1,13 @@
 #include <weft/sync/select.hpp>
 
 #include "queueing.hpp"
+#include "refuse.hpp"
 
 #include <weft/runtime/detail/draw.hpp>
+#include <weft/runtime/detail/end_watch.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <stdexcept>
 #include <system_error>
@@ -24,6 +27,7 @@ bool channel_case::try_now() {
 }
 
 void channel_case::queue(waiter& w) noexcept {
+  if (node_.next != nullptr) refuse("a case stands twice in one select, or is used by two at once: make one for each");
   node_.owner = &w;
   node_.place = place();
   node_.end = channel_node::fate::waits;
@@ -32,18 +36,20 @@ void channel_case::queue(waiter& w) noexcept {
 
 bool channel_case::withdraw() noexcept {
   if (lock_ == nullptr) return false;
-  channel_lock::section const held{*lock_};
+  // Looked at before the lock is touched: whoever chose this case may have freed the channel. By now the wait is over,
+  // and what its winner wrote into the node it wrote before the wake; nobody else writes it any more.
   if (node_.end != channel_node::fate::waits) return true;
+  channel_lock::section const held{*lock_};
   line_->remove(node_);
   return false;
 }
 
 namespace {
 
-/// Takes `node` out if it is still in.  @returns whether its list has claimed the wait
+/// Takes `node` out if it is still in.  @returns whether its list has claimed the wait, and may be gone
 bool withdraw_node(wait_list& list, wait_node& node) noexcept {
+  if (node.chosen) return true;  // before the lock is touched: see channel_case::withdraw()
   wait_list::section held{list};
-  if (node.chosen) return true;
   held.remove(node);
   return false;
 }
@@ -88,10 +94,13 @@ bool end_wait::enroll(waiter& w) noexcept {
   return !enlist_for_end(*record_, node_) && w.claim();
 }
 
+/// Under the lock in any case: told() wakes us while it is held, and the task may go as soon as we go on.
 bool end_wait::withdraw() noexcept {
   withdraw_from_end(*record_, node_);
   return node_.chosen;
 }
+
+bool end_wait::drive_guest(time_point until) noexcept { return drive_guest_of(*record_, until); }
 
 bool end_wait::node::told() noexcept {
   if (waiting->claim()) {
@@ -144,7 +153,9 @@ fallback find_fallback(std::span<entry const> cases) noexcept {
 class all_locks {
 public:
   explicit all_locks(std::span<channel_case*> by_address) : channels_(by_address) {
-    std::sort(channels_.begin(), channels_.end(), [](auto* a, auto* b) { return std::less<>{}(a->lock(), b->lock()); });
+    std::sort(channels_.begin(), channels_.end(), [](auto* a, auto* b) {
+      return a->lock() != b->lock() ? std::less<>{}(a->lock(), b->lock()) : a->position() < b->position();
+    });
     for (std::size_t i = 0; i < channels_.size(); ++i) {
       if (i == 0 || channels_[i]->lock() != channels_[i - 1]->lock()) channels_[i]->hold();
     }
@@ -203,15 +214,29 @@ entry withdraw_all(std::span<entry const> order, std::span<channel_case* const> 
   return others.committed;
 }
 
+/// On a thread that has enrolled its cases: runs a guest that one of them waits for. Not for long: it may be another
+/// case that is ready first, or a scope that is cancelled.
+/// @returns until when to wait before the next attempt; never if there is no guest
+time_point drive_guest(std::span<entry const> order, waiter const& self, time_point limit) noexcept {
+  if (self.fiber() != nullptr) return never;
+  for (entry const e : order) {
+    auto const slice = std::min(limit, add(clock::now(), std::chrono::milliseconds{2}));
+    if (e->drive_guest(slice)) return slice;  // if it is less by now, another thread runs the guest, and we wait
+  }
+  return never;
+}
+
 /// Waits until one of the cases has been committed.  @returns it, or null if there is to be another attempt
 entry wait_for_one(std::span<entry const> order, std::span<channel_case*> channels, fallback const& other) {
   waiter self{"select"};
   if (entry const committed = try_channels_or_queue(order, channels, self)) return committed;
   auto const others = enroll_others(order, self);
-  auto const cause = others.committed != nullptr ? wake_cause::notified : self.wait(other.at);
+  auto const slice = others.committed == nullptr ? drive_guest(order, self, other.at) : never;
+  auto const cause = others.committed != nullptr ? wake_cause::notified : self.wait(std::min(other.at, slice));
   entry const committed = withdraw_all(order, channels, others);
   self.rethrow(cause);
-  if (cause == wake_cause::timed_out) return other.which;
+  if (cause == wake_cause::timed_out) return slice < other.at ? nullptr : other.which;
+  if (committed == nullptr) refuse("a select was woken, and no case says that it was chosen: look at withdraw()");
   if (auto* const c = committed->as_channel(); c != nullptr && c->is_to_try_again()) {
     c->let_next_try();
     return nullptr;
@@ -226,7 +251,10 @@ std::size_t select_among(std::span<select_entry* const> cases, select_room room)
   std::size_t count = 0;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     room.order[i] = cases[i];
-    if (auto* const c = cases[i]->as_channel(); c != nullptr && c->lock() != nullptr) room.channels[count++] = c;
+    if (auto* const c = cases[i]->as_channel(); c != nullptr && c->lock() != nullptr) {
+      c->set_position(i);
+      room.channels[count++] = c;
+    }
   }
   auto const channels = room.channels.first(count);
   auto const other = find_fallback(cases);

@@ -29,6 +29,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -325,6 +326,57 @@ TEST_CASE("a move that throws leaves the value where it was, and everyone else i
     verify(moody::fails_in == -1);
   });
   CHECK(moody::alive == 0);
+}
+
+TEST_CASE("a value that has left the channel is not moved again", "[channel][bad-input]") {
+  struct counts_moves {
+    explicit counts_moves(int& to) noexcept : moves(&to) {}
+    counts_moves(counts_moves&& other) noexcept(false) : moves(other.moves) { ++*moves; }
+    counts_moves(counts_moves const&) = delete;
+    int* moves;
+  };
+  channel<counts_moves> ch{1};
+  int moves = 0;
+  auto const moved_by = [&](auto receive) {
+    verify(ch.try_send(counts_moves{moves}));
+    moves = 0;
+    std::optional<counts_moves> const value = receive();
+    verify(value.has_value());
+    return moves;
+  };
+  CHECK(moved_by([&] { return ch.receive(); }) == 1);
+  CHECK(moved_by([&] { return ch.try_receive(); }) == 1);
+  CHECK(moved_by([&] { return ch.receive_for(1h); }) == 1);
+  CHECK(moved_by([&] { return ch.receive_until(weft::clock::now() + 1h); }) == 1);
+}
+
+TEST_CASE("values need not be copied, nor assigned", "[channel][bad-input]") {
+  struct only_moves {
+    explicit only_moves(int v) noexcept : value(v) {}
+    only_moves(only_moves&&) = default;
+    only_moves(only_moves const&) = delete;
+    only_moves& operator=(only_moves&&) = delete;
+    int value;
+  };
+  struct constant {
+    int const value;
+  };
+  static_assert(std::is_trivially_copyable_v<only_moves> && std::is_trivially_copyable_v<constant>);
+  run_on(some_workers(), [] {
+    channel<only_moves> a;
+    channel<constant> b;
+    auto sender = weft::spawn([&] {
+      for (int i = 0; i < 2; ++i) {
+        a.send(only_moves{i});
+        b.send(constant{i});
+      }
+    });
+    for (int i = 0; i < 2; ++i) {
+      verify(a.receive()->value == i);
+      verify(b.receive()->value == i);
+    }
+    sender.get();
+  });
 }
 
 TEST_CASE("a sender that is told to try again and is cancelled lets the next have its place", "[channel][rule3]") {

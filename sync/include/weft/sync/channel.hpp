@@ -14,6 +14,7 @@
 #include <concepts>
 #include <cstddef>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -96,23 +97,25 @@ public:
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was taken.
   [[nodiscard]] std::optional<T> receive() {
-    if constexpr (std::is_trivially_copyable_v<T>) {
-      std::optional<T> value;
+    // Here and not in a block of its own, where gcc 12 would move it once more on its way out: a value that has left
+    // the channel is lost if that throws.
+    std::optional<T> value;
+    if constexpr (std::is_trivially_copyable_v<T> && std::copy_constructible<T>) {
       if (!state_.seems_empty()) [[likely]] {
         detail::check_cancelled();
         if (accept(value)) return rebuilt(value);
       }
-      value = receive_after_wait();
-      return rebuilt(value);
+      return rebuilt(receive_after_wait());
     } else {
-      std::optional<T> value;
       (void)receive_until_(value, never);
       return value;
     }
   }
 
   /// Takes the oldest value, if there is one. Never waits, and is no cancellation point.
-  /// @returns nothing if there is none, closed or not
+  /// @returns nothing if there is none, closed or not. If moving a `T` may throw, a sender that has been woken moves
+  /// its
+  ///   value into the buffer itself: until it has, there may be none though senders wait
   [[nodiscard]] std::optional<T> try_receive() {
     std::optional<T> value;
     (void)accept(value);
@@ -194,7 +197,9 @@ private:
   }
   /// From its two parts. As a whole it would be copied by a load that is wider than the stores just made, which has to
   /// wait until those have reached the cache: as long as all the rest of a receive() takes.
-  static std::optional<T> rebuilt(std::optional<T> const& from) noexcept {
+  static std::optional<T> rebuilt(std::optional<T> const& from) noexcept
+    requires std::copy_constructible<T>
+  {
     if (from) return std::optional<T>(std::in_place, *from);
     return std::nullopt;
   }
@@ -216,7 +221,7 @@ public:
 
   explicit iterator(channel& from) : from_(&from), value_(from.receive()) {}
   [[nodiscard]] T& operator*() const noexcept { return *value_; }
-  [[nodiscard]] T* operator->() const noexcept { return &*value_; }
+  [[nodiscard]] T* operator->() const noexcept { return std::addressof(*value_); }
   /// A cancellation point.
   iterator& operator++() {
     value_.reset();
@@ -238,7 +243,7 @@ bool channel<T>::receive_slowly(std::optional<T>& value, time_point deadline) {
     detail::check_cancelled();
     return accept(value);
   }
-  detail::channel_node node{&value};
+  detail::channel_node node{std::addressof(value)};
   do {
     waiter self{"channel (to receive)"};
     node.owner = &self;
@@ -260,7 +265,7 @@ bool channel<T>::send_slowly(T& value, time_point deadline) {
     detail::check_cancelled();
     return offer(value);
   }
-  detail::channel_node node{&value};
+  detail::channel_node node{std::addressof(value)};
   typename state::place_for_next next{state_};
   for (;;) {
     waiter self{"channel (to send)"};

@@ -43,7 +43,8 @@ namespace weft::inline v0 {
 /// - `bool enroll(waiter& w) noexcept`, under the case's own lock: puts `w` where the waking side finds it. If the case
 ///   is ready by now, it calls `w.claim()` instead, and if that succeeds commits and returns true.
 /// - `bool withdraw() noexcept`, under that lock, after each enroll(): takes `w` out if it is still in.
-///   @returns whether the waking side has claimed it there, and so committed the case
+///   @returns whether the waking side has claimed it there, and so committed the case. If the waking side may then free
+///   what holds the lock, look at what it has written before taking that: it does not change any more
 /// - `void finish()`: the case was chosen; calls its handler.
 ///
 /// It may be moved before it is used, and does not move while it is.
@@ -75,8 +76,12 @@ public:
         handler_(std::move(f)) {}
 
   void finish() override {
-    auto value = std::exchange(value_, std::nullopt);
-    std::invoke(handler_, std::move(value));
+    // Also where the move throws: what this select has received is not for another one.
+    struct emptied {
+      std::optional<T>& value;
+      ~emptied() { value.reset(); }
+    } const afterwards{value_};
+    std::invoke(handler_, std::move(value_));
   }
 
 private:
@@ -117,7 +122,7 @@ private:
     if (result == channel_step::closed) throw_channel_closed();
     return result == channel_step::done;
   }
-  void* place() noexcept override { return &*value_; }
+  void* place() noexcept override { return std::addressof(*value_); }
   void let_next_try() noexcept override {
     typename basic_channel_state<T>::place_for_next next{channel_access::state(*to_)};
     next.may_want_it();
@@ -211,6 +216,7 @@ public:
   [[nodiscard]] bool try_now() const;
   bool enroll(waiter& w) noexcept;
   bool withdraw() noexcept;
+  bool drive_guest(time_point until) noexcept;
 
 protected:
   template <class F>
@@ -237,6 +243,10 @@ public:
   bool try_now() override { return case_->try_now(); }
   bool enroll(waiter& w) noexcept override { return case_->enroll(w); }
   bool withdraw() noexcept override { return case_->withdraw(); }
+  bool drive_guest([[maybe_unused]] time_point until) noexcept override {
+    if constexpr (std::derived_from<C, end_wait>) return case_->drive_guest(until);
+    return false;
+  }
   void finish() override { case_->finish(); }
 
 private:
@@ -260,7 +270,7 @@ select_entry* address_of(entry_around<C>& entry) noexcept {
 // --- cases ---
 
 /// Receives from `ch`, and calls `f(std::optional<T>)`: with nothing if `ch` is closed and empty, which is always
-/// ready. A null pointer is never ready: so a case can be left out.
+/// ready. A null pointer is never ready: so a case can be left out. If moving the value to `f` throws, it is gone.
 template <class T, std::invocable<std::optional<T>> F>
 [[nodiscard]] detail::receive_case<T, F> on_receive(channel<T>& ch, F f) {
   return {&ch, std::move(f)};
@@ -282,7 +292,8 @@ template <class T, std::convertible_to<T> V, std::invocable F = detail::no_handl
   return {ch, std::forward<V>(value), std::move(f)};
 }
 
-/// Calls `f()` when the task has ended; its result is still to be taken.
+/// Calls `f()` when the task has ended; its result is still to be taken. A thread that waits for a guest's task runs
+/// the guest meanwhile.
 /// @throws error  for an empty handle; select() throws resource_deadlock_would_occur in the task itself
 template <class T, std::invocable F = detail::no_handler>
 [[nodiscard]] auto on_done(task<T> const& t, F f = {}) {
@@ -357,6 +368,9 @@ private:
 /// A cancellation point, even where it need not wait; cancelled means that no case was chosen.
 /// @par Fairness
 /// If several cases are ready, each is as likely as the others. While it waits it stands in line everywhere.
+/// @par Lifetime
+/// What the cases refer to must outlive the call; except what the chosen case alone refers to: as with a plain
+/// receive(), wait() and so on, whoever has ended the wait may free that at once.
 template <class... Cases>
   requires(sizeof...(Cases) > 0 && (select_case<std::remove_cvref_t<Cases>> && ...))
 std::size_t select(Cases&&... cases) {

@@ -20,6 +20,10 @@
 
 namespace weft::inline v0::detail {
 
+/// For a thread that waits: if `record` is that of a guest's fiber, runs the guest until that fiber has ended, `until`
+/// has passed, or another thread runs it.  @returns false, having done nothing, if it is none, or has ended
+bool drive_guest_of(fiber_record& record, time_point until) noexcept;
+
 class end_watch {
 public:
   /// For at most `room` tasks.  @throws std::bad_alloc

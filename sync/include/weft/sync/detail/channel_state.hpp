@@ -9,8 +9,9 @@
 ///   full (always, with capacity 0), and no receiver beside a sender.
 /// - A wait is claimed before a value is moved to or from it: so a value is handed over once, or stays where it is.
 /// - Where the other's value cannot be moved because that throws, who was claimed for it is told to try `again`, at the
-///   head of the line, and the exception is the caller's. Where moving may throw, a sender for which there is a place in
-///   the ring is told so, too, and moves its value itself; until it has, the next may wait although the ring has room.
+///   head of the line (a select: at its end), and the exception is the caller's. Where moving may throw, a sender for
+///   which there is a place in the ring is told so, too, and moves its value itself; until it has, the next may wait
+///   although the ring has room.
 ///
 /// Who has been claimed is woken when the lock has been released, and may then free the channel.
 

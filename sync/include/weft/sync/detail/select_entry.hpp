@@ -42,6 +42,9 @@ public:
   virtual bool enroll(waiter&) noexcept { return false; }
   /// Undoes enroll().  @returns whether the waking side has committed this case
   virtual bool withdraw() noexcept { return false; }
+  /// On a thread, while it is enrolled: if a guest runtime has to run before the case is ready, runs that, at most
+  /// until then.  @returns whether there is one
+  virtual bool drive_guest(time_point) noexcept { return false; }
   /// The case has been chosen: calls its handler.
   virtual void finish() = 0;
 
@@ -67,6 +70,9 @@ public:
 
   // For the engine, in this order. A case without a channel is never ready, and has no lock.
   [[nodiscard]] channel_lock* lock() const noexcept { return lock_; }
+  /// Among the cases of the select: of those of one channel the first is queued first.
+  void set_position(std::size_t position) noexcept { position_ = position; }
+  [[nodiscard]] std::size_t position() const noexcept { return position_; }
   void hold() { held_.emplace(*lock_); }
   [[nodiscard]] bool holds() const noexcept { return held_.has_value(); }
   /// Another attempt, under the lock.
@@ -98,6 +104,7 @@ private:
 
   channel_lock* lock_;
   channel_line* line_;
+  std::size_t position_ = 0;
   channel_node node_{nullptr};
   std::optional<wake_afterwards<waiter>> then_;
   std::optional<channel_lock::section> held_;
