@@ -48,6 +48,17 @@ bool wait_queue::wait_until(guard_lock& held, time_point deadline) {
   return in_time;
 }
 
+bool wait_queue::leave_until(guard_lock& held, time_point deadline) {
+  struct unlocks_only {
+    guard_lock& held;
+    void unlock() { held.unlock(); }
+    void lock() noexcept {}
+  } released{held};
+  bool in_time = false;
+  wait_in([&] { in_time = line_.wait_until(released, deadline) == std::cv_status::no_timeout; });
+  return in_time;
+}
+
 void yield() {
   wait_in([] { weft::this_fiber::yield(); });
 }
