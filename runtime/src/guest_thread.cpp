@@ -75,6 +75,9 @@ bool guest_thread::lost() noexcept { return fork_watch::in_child(); }
 
 void guest_thread::carry_out_on_stand_in(function* call, void* what) {
   check_not_forked();
+  if (current_worker() != nullptr) {
+    fatal("a thread's wait on its worker outside of any fiber (in an on_done callback?): its fibers cannot run now");
+  }
   call_ = call;
   what_ = what;
   done_ = false;

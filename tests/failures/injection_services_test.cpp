@@ -5,8 +5,10 @@
 #include "injection.hpp"
 
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
+#include <weft/compat/boost_fiber.hpp>
 #include <weft/runtime/blocking.hpp>
 #include <weft/runtime/fiber.hpp>
 #include <weft/runtime/fiber_local.hpp>
@@ -775,4 +777,24 @@ TEST_CASE("whatever call for memory or to the system fails, each service fails c
           "[failure][rule17][rule21]") {
   auto const total = exhaust(from_a_fiber, true);
   CHECK(total.failures > total.entry_points);
+}
+
+TEST_CASE("a fiber-specific pointer needs memory for its first value alone, and keeps what it has without",
+          "[failure][compat]") {
+  weft::compat::fibers::fiber_specific_ptr<int> p;
+  auto first = std::make_unique<int>(1);
+  auto second = std::make_unique<int>(2);
+  CHECK(p.get() == nullptr);
+  auto const refused = [&p](int* value) {
+    faults::arm(faults::kind::memory, 1, true);
+    bool const threw = throws<std::bad_alloc>([&] { p.reset(value); });
+    (void)faults::disarm();
+    return threw;
+  };
+  CHECK(refused(first.get()));
+  CHECK(p.get() == nullptr);
+  p.reset(first.release());
+  CHECK_FALSE(refused(second.get()));
+  REQUIRE(p.get() == second.get());
+  (void)second.release();
 }

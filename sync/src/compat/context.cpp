@@ -7,6 +7,7 @@
 #include <weft/compat/fiber.hpp>
 #include <weft/compat/future.hpp>
 #include <weft/compat/wait_queue.hpp>
+#include <weft/runtime/detail/context.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/fiber_local.hpp>
 #include <weft/runtime/spawn.hpp>
@@ -48,6 +49,17 @@ bool wait_queue::wait_until(guard_lock& held, time_point deadline) {
   return in_time;
 }
 
+bool wait_queue::leave_until(guard_lock& held, time_point deadline) {
+  struct unlocks_only {
+    guard_lock& held;
+    void unlock() { held.unlock(); }
+    void lock() noexcept {}
+  } released{held};
+  bool in_time = false;
+  wait_in([&] { in_time = line_.wait_until(released, deadline) == std::cv_status::no_timeout; });
+  return in_time;
+}
+
 void yield() {
   wait_in([] { weft::this_fiber::yield(); });
 }
@@ -63,10 +75,6 @@ void sleep_until(time_point deadline) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 namespace detail {
-
-struct fiber_access {
-  static void end(fibers::context& of) noexcept { of.end(); }
-};
 
 namespace {
 
@@ -113,7 +121,10 @@ context_ptr start_fiber(fibers::launch policy, std::size_t stack_size, std::uniq
   } else if (auto& own = make_fibers_of_thread(); policy == fibers::launch::post) {
     (void)own.home().spawn(options, std::move(whole));
   } else {
-    own.carry_out([&] { (void)spawn(options, std::move(whole)); });
+    own.carry_out([&, ours = weft::detail::context_ref::current()]() mutable {
+      weft::detail::context_scope const as_seen_here{std::move(ours)};  // and not by the thread's stand-in
+      (void)spawn(options, std::move(whole));
+    });
   }
   return context;
 }
@@ -147,11 +158,12 @@ void* context::get_fss_data(std::uint64_t key) const noexcept {
 void context::set_fss_data(std::uint64_t key, std::shared_ptr<detail::fss_cleanup> const& cleanup, void* value,
                            bool clean_up_existing) {
   fss_value before{};
-  if (auto const found = values_.find(key); found != values_.end()) {
+  if (value != nullptr) {
+    before = std::exchange(values_[key], fss_value{value, cleanup});
+  } else if (auto const found = values_.find(key); found != values_.end()) {
     before = std::move(found->second);
     values_.erase(found);
   }
-  if (value != nullptr) values_.emplace(key, fss_value{value, cleanup});
   if (clean_up_existing && before.value != nullptr) (*before.cleanup)(before.value);
 }
 

@@ -3,7 +3,9 @@
 #include <weft/runtime/detail/fiber_record.hpp>
 #include <weft/runtime/error.hpp>
 
+#include <cstddef>
 #include <memory>
+#include <new>
 
 namespace weft::inline v0::compat::detail {
 
@@ -12,13 +14,15 @@ namespace {
 // Of the calling thread; nothing to construct, so that they can be looked at at any time.
 constinit thread_local weft::detail::guest_thread* fibers_here = nullptr;
 constinit thread_local bool fibers_are_over = false;
-constinit thread_local bool context_is_over = false;
+// The thread's context, in place, and never destroyed: when it has ended, others of the thread's destructors may still
+// ask for it, such as a fiber_specific_ptr's, and what they have locked must know its owner.
+alignas(fibers::context) constinit thread_local std::byte context_room[sizeof(fibers::context)]{};
+constinit thread_local fibers::context* context_here = nullptr;
 
-struct thread_context {
-  struct farewell {
-    ~farewell() { context_is_over = true; }
-  } when_destroyed;
-  fibers::context context;
+struct context_end {
+  context_end() noexcept = default;
+  context_end(context_end const&) = delete;
+  ~context_end() { fiber_access::end(*context_here); }
 };
 
 /// Dies with the thread, before the thread's context, which its last fibers may ask for.
@@ -44,12 +48,11 @@ struct fibers_holder {
 bool on_fiber() noexcept { return weft::detail::current_fiber() != nullptr; }
 
 fibers::context& context_of_thread() {
-  if (context_is_over) {  // a static object's destructor asks, such as a fiber_specific_ptr's
-    static auto& of_what_has_ended = *new fibers::context;
-    return of_what_has_ended;
+  if (context_here == nullptr) {
+    context_here = ::new (context_room) fibers::context;
+    static thread_local context_end const at_end;
   }
-  static thread_local thread_context own;
-  return own.context;
+  return *context_here;
 }
 
 // Never inlined and opaque, as current_worker() is, so that no fiber keeps the address from one thread to another.

@@ -11,7 +11,11 @@ namespace weft::inline v0::compat::detail {
 /// Whether the caller runs on a fiber, of any runtime. All below is for callers that do not.
 [[nodiscard]] bool on_fiber() noexcept;
 
-/// The calling thread's own.
+struct fiber_access {
+  static void end(fibers::context& of) noexcept { of.end(); }
+};
+
+/// The calling thread's own. It ends with the thread, and can be used to the thread's last destructor.
 [[nodiscard]] fibers::context& context_of_thread();
 
 /// The calling thread's runtime, or null if it has none.

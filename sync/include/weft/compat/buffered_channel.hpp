@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <system_error>
@@ -30,7 +31,7 @@ namespace fibers {
 /// Any member, from any fiber and thread, at once; only the destructor needs to be alone.
 /// @par Cancellation
 /// push(), pop() and their kin are cancellation points on every call, except for try_push() and try_pop(). Cancelled
-/// means: nothing pushed or popped.
+/// means: nothing pushed or popped. So does an exception that copying or moving a value throws.
 template <class T>
 class buffered_channel {
 public:
@@ -81,15 +82,19 @@ public:
   channel_op_status try_pop(value_type& value) {
     detail::guard_lock const held{guard_};
     if (empty()) return closed_ ? channel_op_status::closed : channel_op_status::empty;
-    value = take_first();
+    removal const at_end{*this};
+    value = first();
     return channel_op_status::success;
   }
   channel_op_status pop(value_type& value) { return pop_until(value, never); }
   /// @throws fiber_error  operation_not_permitted, when it is closed and empty
   value_type value_pop() {
-    auto value = take();
-    if (!value) detail::throw_channel_closed();
-    return std::move(*value);
+    weft::detail::check_cancelled();
+    detail::guard_lock held{guard_};
+    (void)await_value(held, never);
+    if (empty()) detail::throw_channel_closed();
+    removal const at_end{*this};
+    return value_type(first());
   }
   template <class Rep, class Period>
   channel_op_status pop_wait_for(value_type& value, std::chrono::duration<Rep, Period> const& limit) {
@@ -116,17 +121,38 @@ private:
 
   template <class V>
   void put_last(V&& value) {
-    values_[end_].emplace(std::forward<V>(value));
+    try {
+      values_[end_].emplace(std::forward<V>(value));
+    } catch (...) {
+      pass_on();
+      throw;
+    }
     end_ = following(end_);
     consumers_.notify_one();
   }
-  value_type take_first() {
-    value_type value = std::move(*values_[first_]);
+  /// To be moved from, once, where a removal stands ready.
+  [[nodiscard]] value_type&& first() noexcept { return std::move(*values_[first_]); }
+  void remove_first() noexcept {
     values_[first_].reset();
     first_ = following(first_);
     producers_.notify_one();
-    return value;
   }
+  /// Who was called, and leaves by an exception, calls the next in line.
+  void pass_on() noexcept {
+    if (!full()) producers_.notify_one();
+    if (!empty()) consumers_.notify_one();
+  }
+  /// The end of a pop: removes the first value if it has been moved to where it goes, and not if that has thrown.
+  class removal {
+  public:
+    explicit removal(buffered_channel& from) noexcept : from_(from) {}
+    removal(removal const&) = delete;
+    ~removal() { std::uncaught_exceptions() == before_ ? from_.remove_first() : from_.pass_on(); }
+
+  private:
+    buffered_channel& from_;
+    int const before_ = std::uncaught_exceptions();
+  };
 
   template <class V>
   channel_op_status try_push_(V&& value) {
@@ -159,16 +185,18 @@ private:
     detail::guard_lock held{guard_};
     if (!await_value(held, deadline)) return channel_op_status::timeout;
     if (empty()) return channel_op_status::closed;
-    value = take_first();
+    removal const at_end{*this};
+    value = first();
     return channel_op_status::success;
   }
-  /// Waits for a value.  @returns nothing when it is closed and empty
-  std::optional<value_type> take() {
+  /// Waits for a value, and puts it into `to`, which is empty, and stays so when the channel is closed and empty.
+  void pop_into(std::optional<value_type>& to) {
     weft::detail::check_cancelled();
     detail::guard_lock held{guard_};
     (void)await_value(held, never);
-    if (empty()) return std::nullopt;
-    return take_first();
+    if (empty()) return;
+    removal const at_end{*this};
+    to.emplace(first());
   }
 
   mutable detail::guard guard_;  // guards all that follows

@@ -36,7 +36,7 @@ public:
 
   channel_iterator& operator++() {
     value_.reset();
-    value_ = channel_->take();
+    channel_->pop_into(value_);
     if (!value_) channel_ = nullptr;
     return *this;
   }

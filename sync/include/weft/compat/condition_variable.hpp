@@ -15,7 +15,8 @@ namespace weft::inline v0::compat::fibers {
 enum class cv_status { no_timeout = 1, timeout };
 
 /// @par Thread safety
-/// Any member, from any fiber and thread, at once.
+/// Any member, from any fiber and thread, at once. It may be destroyed when all who wait have been notified; one who
+/// waits with a limit, or may be cancelled, must have returned.
 /// @par Cancellation
 /// Every wait is a cancellation point, and locks again before it throws.
 class condition_variable_any {
@@ -73,14 +74,13 @@ private:
     lock.unlock();
     bool in_time = false;
     try {
-      in_time = line_.wait_until(held, deadline);
+      in_time = line_.leave_until(held, deadline);
     } catch (...) {
-      held.unlock();
+      if (held) held.unlock();  // it has not come to the wait
       lock_again(lock);
       throw;
     }
-    held.unlock();
-    lock_again(lock);
+    lock_again(lock);  // *this may be gone
     return in_time ? cv_status::no_timeout : cv_status::timeout;
   }
   template <class Lock, class Predicate>

@@ -95,6 +95,7 @@ public:
   /// The value under `key`, or null.
   [[nodiscard]] void* get_fss_data(std::uint64_t key) const noexcept;
   /// Puts `value` in its place; null: nothing.
+  /// @throws std::bad_alloc  if there was no value before; then there still is none
   void set_fss_data(std::uint64_t key, std::shared_ptr<detail::fss_cleanup> const& cleanup, void* value,
                     bool clean_up_existing);
 

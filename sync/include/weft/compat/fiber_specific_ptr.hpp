@@ -39,6 +39,7 @@ public:
     return value;
   }
   /// Cleans up the caller's and puts `value` in its place, unless that is it.
+  /// @throws std::bad_alloc  and then `value` is still who gave it's to clean up
   void reset(T* value = nullptr) {
     if (get() != value) context::active()->set_fss_data(key_, cleanup_, value, true);
   }

@@ -70,9 +70,8 @@ public:
   void set_value(From&&... from) {
     set([&] { value_.emplace(std::forward<From>(from)...); });
   }
-  /// The result, when it is there.  @throws the exception that is the result; cancelled
-  [[nodiscard]] stored& get() {
-    (void)wait_until(never);
+  /// The result, or it is thrown. Only when ready.
+  [[nodiscard]] stored& result() {
     if (error()) std::rethrow_exception(error());
     return *value_;
   }
@@ -145,9 +144,9 @@ public:
   /// Waits for the result and takes it: returns it, or throws it. valid() no longer.
   R get() {
     detail::state_ptr<R> const ours = this->state_;  // so that it dies here, after it has been moved from
-    (void)this->checked().wait_until(never);
-    this->state_.reset();
-    auto& value = ours->get();
+    this->wait();
+    this->state_.reset();  // from here on nothing waits: who is cancelled now has the result all the same
+    auto& value = ours->result();
     if constexpr (std::is_reference_v<R>) {
       return *value;
     } else if constexpr (!std::is_void_v<R>) {
@@ -191,7 +190,8 @@ public:
 
   /// Waits for the result and returns it, or throws it.
   std::conditional_t<std::is_void_v<R> || std::is_reference_v<R>, R, std::add_lvalue_reference_t<R const>> get() const {
-    auto& value = this->checked().get();
+    this->wait();
+    auto& value = this->state_->result();
     if constexpr (std::is_reference_v<R>) {
       return *value;
     } else if constexpr (!std::is_void_v<R>) {

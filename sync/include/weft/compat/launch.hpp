@@ -16,7 +16,7 @@ namespace fibers {
 
 /// When a new fiber runs for the first time.
 enum class launch {
-  dispatch,  ///< at once; its creator goes behind all that is ready
+  dispatch,  ///< at once; its creator, if a plain thread, goes behind all that is ready, and if a fiber, is next
   post,      ///< when its turn comes; not before its creator waits, or ends
 };
 

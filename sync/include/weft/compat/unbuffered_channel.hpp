@@ -21,6 +21,7 @@ namespace weft::inline v0::compat::fibers {
 /// Any member, from any fiber and thread, at once; only the destructor needs to be alone.
 /// @par Cancellation
 /// Every push and pop is a cancellation point on every call. Cancelled means: nothing pushed or popped.
+/// So does an exception that moving a value throws.
 template <class T>
 class unbuffered_channel {
 public:
@@ -68,9 +69,12 @@ public:
   channel_op_status pop(value_type& value) { return pop_until(value, never); }
   /// @throws fiber_error  operation_not_permitted, when it is closed
   value_type value_pop() {
-    auto value = take();
-    if (!value) detail::throw_channel_closed();
-    return std::move(*value);
+    weft::detail::check_cancelled();
+    detail::guard_lock held{guard_};
+    (void)await_offer(held, never);
+    if (offered_ == nullptr) detail::throw_channel_closed();
+    removal const at_end{*this};
+    return value_type(std::move(offered_->value));
   }
   template <class Rep, class Period>
   channel_op_status pop_wait_for(value_type& value, std::chrono::duration<Rep, Period> const& limit) {
@@ -134,31 +138,41 @@ private:
     }
     return true;
   }
-  /// The value has been moved out of the offer.
   void note_taken() noexcept {
     offer& taken = *std::exchange(offered_, nullptr);
     taken.taken = true;
     producers_.notify_one();
     taken.producer.notify_one();
   }
+  /// The end of a pop: the offer is taken if its value has been moved to where it goes. If that has thrown, the next in
+  /// line is called for it.
+  class removal {
+  public:
+    explicit removal(unbuffered_channel& from) noexcept : from_(from) {}
+    removal(removal const&) = delete;
+    ~removal() { std::uncaught_exceptions() == before_ ? from_.note_taken() : from_.consumers_.notify_one(); }
+
+  private:
+    unbuffered_channel& from_;
+    int const before_ = std::uncaught_exceptions();
+  };
   channel_op_status pop_until(value_type& value, time_point deadline) {
     weft::detail::check_cancelled();
     detail::guard_lock held{guard_};
     if (!await_offer(held, deadline)) return channel_op_status::timeout;
     if (offered_ == nullptr) return channel_op_status::closed;
+    removal const at_end{*this};
     value = std::move(offered_->value);
-    note_taken();
     return channel_op_status::success;
   }
-  /// Waits for a value.  @returns nothing when it is closed
-  std::optional<value_type> take() {
+  /// Waits for a value, and puts it into `to`, which is empty, and stays so when the channel is closed.
+  void pop_into(std::optional<value_type>& to) {
     weft::detail::check_cancelled();
     detail::guard_lock held{guard_};
     (void)await_offer(held, never);
-    if (offered_ == nullptr) return std::nullopt;
-    std::optional<value_type> value(std::move(offered_->value));
-    note_taken();
-    return value;
+    if (offered_ == nullptr) return;
+    removal const at_end{*this};
+    to.emplace(std::move(offered_->value));
   }
 
   mutable detail::guard guard_;  // guards all that follows, offers included

@@ -20,7 +20,7 @@ public:
   }
   void unlock() noexcept {
     locked_.store(false, std::memory_order_release);  // pairs with lock()
-    locked_.notify_one();
+    locked_.notify_one();  // whoever has had the lock by now may have freed it: of this, only the address is used
   }
 
 private:
@@ -37,6 +37,9 @@ public:
   /// @throws cancelled  with the lock held
   bool wait_until(guard_lock& held, time_point deadline);
   void wait(guard_lock& held) { (void)wait_until(held, never); }
+  /// The same, and does not lock again: who has been notified uses neither the lock nor the line any more.
+  /// @throws cancelled  without the lock; and others, with it
+  bool leave_until(guard_lock& held, time_point deadline);
 
   void notify_one() noexcept { line_.notify_one(); }
   void notify_all() noexcept { line_.notify_all(); }

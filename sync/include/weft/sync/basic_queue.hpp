@@ -47,7 +47,8 @@ public:
   basic_queue(basic_queue const&) = delete;
   basic_queue& operator=(basic_queue const&) = delete;
 
-  /// Puts `value`, waiting while the queue is full. Whatever is thrown, the caller still has the value.
+  /// Puts `value`, waiting while the queue is full. Whatever is thrown, the caller still has the value;
+  /// except that one which cannot be kept (a comparison throws), and whose move back throws too, is lost.
   /// @throws queue_shutdown  if the queue is shut down before there is room
   void put(T&& value) { (void)core_.put(box(value), never); }
   /// The same with a copy.

@@ -23,7 +23,8 @@ concept basic_lockable = requires(L& lock) {
 /// As `std::condition_variable_any`, for fibers and threads. There are no spurious wake-ups.
 /// @par Thread safety
 /// Any member, from any fiber of any runtime and any thread, at once. It may be destroyed when all who wait have been
-/// notified.
+/// notified; one who waits with a limit, or may be cancelled, must have returned, for it may have to leave the line by
+/// itself.
 /// @par Fairness
 /// First come, first served.
 /// @par Cancellation
