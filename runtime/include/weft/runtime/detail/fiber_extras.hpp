@@ -18,8 +18,8 @@ namespace detail {
 class call_in_place;
 class scheduler;
 
-/// Made before the fiber is queued, or by the fiber itself when it first needs one. All but what is the fiber's alone is
-/// constant from then on, and may be read by whoever sees that the fiber is alive.
+/// Made before the fiber is queued, or by the fiber itself when it first needs one. All but what is the fiber's alone
+/// is constant from then on, and may be read by whoever sees that the fiber is alive.
 struct fiber_extras {
   char const* name = nullptr;  ///< null: none; behind this block, in the same allocation
   char const* file = nullptr;  ///< where it was spawned: a literal, with `line`
