@@ -9,8 +9,6 @@ namespace {
 
 constexpr std::chrono::milliseconds patience{1};
 
-time_point present() noexcept { return detail::deadline_after(std::chrono::nanoseconds{0}); }
-
 }  // namespace
 
 mutex::~mutex() {
@@ -25,7 +23,7 @@ bool mutex::lock_slowly(time_point deadline) {
     return line_.take();
   }
   if (spinning_.spin([this] { return line_.try_lock(); })) return true;
-  auto const since = present();
+  auto const since = detail::present();
   for (bool called = false;; called = true) {
     waiter self{"mutex"};
     detail::lock_node node{self, since};
@@ -49,7 +47,7 @@ bool mutex::lock_slowly(time_point deadline) {
 void mutex::unlock_slowly() noexcept {
   using freed = detail::lock_line::freed;
   detail::lock_node* next = nullptr;
-  auto const impatient = [](detail::lock_node const& node) { return present() - node.since > patience; };
+  auto const impatient = [](detail::lock_node const& node) { return detail::present() - node.since > patience; };
   switch (line_.unlock(impatient, next)) {
     case freed::yes: return;
     case freed::wakes: return next->owner->wake(next->owns ? placement::next : placement::back);

@@ -10,9 +10,12 @@
 
 namespace weft::inline v0::detail {
 
+/// The present as the caller's runtime sees it.
+[[nodiscard]] inline time_point present() noexcept { return deadline_after(std::chrono::nanoseconds{0}); }
+
 /// Whether `deadline` is such that the call is only to try.
 [[nodiscard]] inline bool only_tries(time_point deadline) noexcept {
-  return deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0});
+  return deadline != never && deadline <= present();
 }
 
 /// Waits in line until somebody takes the node out, claims the wait and wakes it: what was asked for is then ours.

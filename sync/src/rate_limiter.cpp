@@ -1,5 +1,7 @@
 #include <weft/sync/rate_limiter.hpp>
 
+#include "queueing.hpp"
+
 #include <weft/runtime/this_fiber.hpp>
 
 #include <algorithm>
@@ -15,8 +17,6 @@ std::chrono::nanoseconds share(std::chrono::nanoseconds per, std::ptrdiff_t n) {
   return std::max(per / n, std::chrono::nanoseconds{1});
 }
 
-time_point present() noexcept { return detail::deadline_after(std::chrono::nanoseconds{0}); }
-
 }  // namespace
 
 rate_limiter::rate_limiter(std::ptrdiff_t n, std::chrono::nanoseconds per, exact)
@@ -31,13 +31,13 @@ bool rate_limiter::take(time_point at) noexcept {
 bool rate_limiter::try_acquire() {
   if (!turn_.try_acquire()) return false;
   scoped_permit const turn{turn_};
-  return take(present());
+  return take(detail::present());
 }
 
 bool rate_limiter::acquire_until_(time_point deadline) {
   if (!turn_.try_acquire_until(deadline)) return false;
   scoped_permit const turn{turn_};
-  while (!take(present())) {
+  while (!take(detail::present())) {
     auto const next = full_at_ - tolerance_;
     if (next > deadline) return false;
     sleep_until(next);
