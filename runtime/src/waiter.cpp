@@ -119,12 +119,14 @@ wake_cause waiter::wait(time_point deadline) noexcept {
 }
 
 wake_cause waiter::end_wait(time_point deadline) noexcept {
-  if (!ticket_->woken()) [[unlikely]]
+  bool const looks = !ticket_->woken();
+  if (looks) [[unlikely]]
     look_and_wait_on(deadline);
   auto const cause = ticket_->cause();
   fiber_->waits_for.store(nullptr, std::memory_order_relaxed);
-  // Whoever expires a timer takes it out first. In all other cases it may still be in, or just about to lose its claim.
-  if (timer_.wheel != nullptr && cause != wake_cause::timed_out) timer_.wheel->cancel(timer_);
+  // Whoever expires a timer takes it out first; but who looked meanwhile may have armed it anew before it learned of
+  // that. In all other cases it may still be in, or just about to lose its claim.
+  if (timer_.wheel != nullptr && (looks || cause != wake_cause::timed_out)) timer_.wheel->cancel(timer_);
   return cause;
 }
 

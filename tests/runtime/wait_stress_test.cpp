@@ -9,6 +9,9 @@
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
+#include <weft/runtime/inspect.hpp>
+#include <weft/runtime/runtime.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
@@ -148,6 +151,46 @@ TEST_CASE("H6: wake, time and cancellation at once: one outcome, and the fiber g
     }
   });
   CHECK(outcomes.load() == rounds);
+}
+
+TEST_CASE("H6: a wait that looks at its scopes while its time runs out leaves no timer behind",
+          "[hazard][H6][stress]") {
+  watchdog dog{"looks"};
+  auto const workers = GENERATE(std::size_t{1}, std::size_t{2}, std::size_t{4});
+  INFO("workers " << workers);
+  auto const rounds = scaled(20'000);
+  constexpr std::size_t pairs = 4;
+  weft::runtime_options options;
+  options.workers = workers;
+  weft::runtime rt{options};
+  rt.run([&] {
+    std::vector<weft::task<void>> tasks;
+    for (std::size_t p = 0; p < pairs; ++p) {
+      tasks.push_back(weft::spawn([&, p] {
+        std::minstd_rand random{static_cast<std::uint32_t>(p + 1)};
+        weft::event never_set;
+        weft::cancel_scope scope{1h};
+        auto const done = scope.run([&] {
+          std::atomic<bool> over{false};
+          auto mover = weft::spawn([&] {
+            for (int i = 0; !over.load(); ++i) {
+              scope.reschedule(1h + std::chrono::nanoseconds{i});  // and so the other looks
+              weft::yield();
+            }
+          });
+          for (std::size_t i = 0; i < rounds / pairs; ++i) {
+            verify(!never_set.wait_for(std::chrono::nanoseconds{random() % 20'000}));
+            dog.feed();
+          }
+          over.store(true);
+          mover.get();
+        });
+        verify(done);
+      }));
+    }
+    for (auto& t : tasks) t.get();
+  });
+  CHECK(rt.stats().timers == 0);
 }
 
 TEST_CASE("rule 3: of notify and cancel one wins, and cancellation strikes at the next wait", "[rule3][stress]") {
