@@ -13,6 +13,7 @@
 
 #include <weft/runtime/runtime.hpp>
 #include <weft/runtime/spawn.hpp>
+#include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/queue.hpp>
 
@@ -52,18 +53,15 @@ private:
   T* object_;
 };
 
-/// On one worker: starts `selects` as a fiber, and when that waits calls `wakes`, which frees what it waits for.
-template <class Selects, class Wakes>
-void wake_and_free(Selects selects, Wakes wakes) {
+/// Calls `makes`, then `selects` as a fiber, and when that waits `wakes`, which frees what it waits for.
+template <class Makes, class Selects, class Wakes>
+void wake_and_free(Makes makes, Selects selects, Wakes wakes) {
   watchdog dog{"a select whose waker frees what it waited for"};
-  run_on(1, [&] {
+  run_with(weft::testing::fifo(), [&] {
     for (int i = 0; i < 10; ++i) {
-      bool started = false;
-      auto waiting = weft::spawn([&] {
-        started = true;
-        selects();
-      });
-      while (!started) weft::yield();  // then it waits: nothing else ends its turn
+      makes();
+      auto waiting = weft::spawn([&] { selects(); });
+      weft::testing::run_until_blocked();
       wakes();
       waiting.get();
     }
@@ -88,21 +86,21 @@ TEST_CASE("the receiver may free the channel as soon as it has the value of a se
 
 TEST_CASE("who closes a channel may free it when it knows that the selects wait", "[select]") {
   std::optional<scorched<channel<int>>> ch;
-  ch.emplace();
+  auto const make = [&] { ch.emplace(); };
   auto const close = [&] {
     (*ch)->close();
     (*ch).burn();
   };
   wake_and_free(
+      make,
       [&] {
-        ch.emplace();
         auto const number = weft::select(weft::on_timeout(1h), weft::on_receive(**ch, [](auto got) { verify(!got); }));
         verify(number == 1);
       },
       close);
   wake_and_free(
+      make,
       [&] {
-        ch.emplace();
         verify(throws<weft::channel_closed>([&] { (void)weft::select(weft::on_send(**ch, 1), weft::on_timeout(1h)); }));
       },
       close);
@@ -110,29 +108,23 @@ TEST_CASE("who closes a channel may free it when it knows that the selects wait"
 
 TEST_CASE("who sets an event, releases a permit or shuts a queue down may free it, too", "[select]") {
   std::optional<scorched<weft::event>> event;
-  wake_and_free(
-      [&] {
-        event.emplace();
-        verify(weft::select(weft::on_timeout(1h), weft::on_event(**event)) == 1);
-      },
-      [&] {
-        (*event)->set();
-        event->burn();
-      });
+  wake_and_free([&] { event.emplace(); },
+                [&] { verify(weft::select(weft::on_timeout(1h), weft::on_event(**event)) == 1); },
+                [&] {
+                  (*event)->set();
+                  event->burn();
+                });
   std::optional<scorched<weft::semaphore>> permits;
-  wake_and_free(
-      [&] {
-        permits.emplace(0);
-        verify(weft::select(weft::on_timeout(1h), weft::on_acquire(**permits, [] {})) == 1);
-      },
-      [&] {
-        (*permits)->release();
-        permits->burn();
-      });
+  wake_and_free([&] { permits.emplace(0); },
+                [&] { verify(weft::select(weft::on_timeout(1h), weft::on_acquire(**permits, [] {})) == 1); },
+                [&] {
+                  (*permits)->release();
+                  permits->burn();
+                });
   std::optional<scorched<weft::queue<int>>> queue;
   wake_and_free(
+      [&] { queue.emplace(); },
       [&] {
-        queue.emplace();
         verify(weft::select(weft::on_timeout(1h), weft::on_get(**queue, [](int got) { verify(got == 1); })) == 1);
       },
       [&] {

@@ -97,18 +97,10 @@ public:
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was taken.
   [[nodiscard]] std::optional<T> receive() {
-    // Here and not in a block of its own, where gcc 12 would move it once more on its way out: a value that has left
-    // the channel is lost if that throws.
-    std::optional<T> value;
     if constexpr (std::is_trivially_copyable_v<T> && std::copy_constructible<T>) {
-      if (!state_.seems_empty()) [[likely]] {
-        detail::check_cancelled();
-        if (accept(value)) return rebuilt(value);
-      }
-      return rebuilt(receive_after_wait());
+      return receive_in_parts();
     } else {
-      (void)receive_until_(value, never);
-      return value;
+      return receive_as_it_is();
     }
   }
 
@@ -190,6 +182,21 @@ private:
     return value;
   }
 
+  /// Nothing but the one object is returned, so that it is made where the caller wants it: one more move, and a value
+  /// that has left the channel would be lost if that throws.
+  std::optional<T> receive_as_it_is() {
+    std::optional<T> value;
+    (void)receive_until_(value, never);
+    return value;
+  }
+  std::optional<T> receive_in_parts() {
+    std::optional<T> value;
+    if (!state_.seems_empty()) [[likely]] {
+      detail::check_cancelled();
+      if (accept(value)) return rebuilt(value);
+    }
+    return rebuilt(receive_after_wait());
+  }
   [[gnu::noinline]] std::optional<T> receive_after_wait() {
     std::optional<T> value;
     (void)receive_slowly(value, never);
