@@ -264,6 +264,7 @@ fiber_record* worker::sleep() noexcept {
   polls.add(1);
   loop.sleep(with_slack(deadline));
   asleep.store(false, std::memory_order_relaxed);
+  last_tick_ = coarse_now();  // what a tick would do has just been done, and the first fibers are not to wait for it
   thread_barrier::light();  // pairs with the heavy one in monitor::rest()
   home.watch.note_awake();
   // Woken by pick(), it counts as searching already.
