@@ -91,6 +91,12 @@ void polled_descriptor::exhausted(readiness what) noexcept {
   held.set_flags(held.flags() & ~ready);
 }
 
+void polled_descriptor::not_exhausted(readiness what) noexcept {
+  if (seems_ready(what)) return;
+  wait_list::section held{line(what)};
+  held.set_flags(held.flags() | ready);
+}
+
 bool polled_descriptor::take_event(readiness what) noexcept {
   wait_node* first = nullptr;
   bool useless = false;

@@ -58,6 +58,8 @@ public:
   [[nodiscard]] bool seems_ready(readiness what) const noexcept { return (line(what).flags() & ready) != 0; }
   /// A call has done less than it was asked to: the next is to wait first. Any thread.
   void exhausted(readiness what) noexcept;
+  /// A call has done all that it was asked to: the next is to be tried at once. Any thread.
+  void not_exhausted(readiness what) noexcept;
   /// It can be read or written, or has failed. Wakes who has waited longest. Any thread but a loop's callback.
   void became_ready(readiness what) noexcept;
 
