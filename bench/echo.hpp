@@ -8,6 +8,7 @@
 /// with status 0, after `metric value unit` lines if it has any. The peers in other languages take the same words after
 /// their own. With `stall` each worker also computes for about 10 ms of every 20.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -17,6 +18,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 #include <string_view>
 #include <system_error>
 
@@ -36,7 +38,7 @@ inline constexpr std::uint64_t stall_work = 6'500'000;  ///< steps of compute():
 struct echo_arguments {
   unsigned threads;
   std::uint16_t port;
-  bool stall;
+  std::string_view variant;  ///< empty if not given
 };
 
 [[noreturn]] inline void fail(char const* what) { throw std::system_error(errno, std::generic_category(), what); }
@@ -68,15 +70,18 @@ inline void wait_for_signal(sigset_t const& signals) {
   sigwait(&signals, &signal);
 }
 
-/// Ends the process with status 2 unless there are two or three sensible arguments.
-inline echo_arguments parse_echo(int argc, char** argv, bool knows_stall = false) {
-  bool const stall = argc == 4 && knows_stall && std::string_view{argv[3]} == "stall";
+/// Ends the process with status 2 unless there are two sensible arguments, and perhaps one of `variants`.
+inline echo_arguments parse_echo(int argc, char** argv, std::initializer_list<std::string_view> variants = {}) {
+  std::string_view const variant = argc == 4 ? argv[3] : "";
   auto const threads = argc >= 3 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : 0;
-  if (threads == 0 || (argc != 3 && !stall)) {
-    std::fprintf(stderr, "usage: %s THREADS PORT%s\n", argv[0], knows_stall ? " [stall]" : "");
+  if (argc > 4 || threads == 0 ||
+      (argc == 4 && std::find(variants.begin(), variants.end(), variant) == variants.end())) {
+    std::fprintf(stderr, "usage: %s THREADS PORT", argv[0]);
+    for (auto const v : variants) std::fprintf(stderr, " [%s]", v.data());
+    std::fprintf(stderr, "\n");
     std::exit(2);
   }
-  return {threads, static_cast<std::uint16_t>(std::strtoul(argv[2], nullptr, 10)), stall};
+  return {threads, static_cast<std::uint16_t>(std::strtoul(argv[2], nullptr, 10)), variant};
 }
 
 /// Tells the runner that the server listens.

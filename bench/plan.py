@@ -320,12 +320,15 @@ def _entry(workload: str, workers: int, family: str, label: str, variant: str = 
 
 def _servers(workload: str, workers: int) -> list[Entry]:
     count = str(workers)
-    stall = ("stall",) if workload == "W15" else ()
+    usual = ("stall",) if workload == "W15" else ()
 
-    def row(family: str, label: str, program: str, *before_port: str) -> Entry:
-        return Entry(workload, workers, family, label, program, (*before_port, "0", *stall), limit=family in LIMITS)
+    def row(family: str, label: str, program: str, *before_port: str, variant: tuple[str, ...] = usual) -> Entry:
+        return Entry(workload, workers, family, label, program, (*before_port, "0", *variant), limit=family in LIMITS)
 
-    rows = [row(WEFT, WEFT, "weft_echo", count), row("Go", "Go", "peer_go", "echo", count)]
+    rows = [row(WEFT, WEFT, "weft_echo", count)]
+    if workload == "W15":
+        rows.append(row(WEFT, "weft, no spare workers", "weft_echo", count, variant=("stall_alone",)))
+    rows.append(row("Go", "Go", "peer_go", "echo", count))
     for variant in ("current_thread", "multi_thread") if workers == 1 else ("multi_thread",):
         rows.append(row("Tokio", f"Tokio, {variant}", "peer_tokio", "echo", count, variant))
     if workload == "W11":
