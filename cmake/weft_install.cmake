@@ -5,7 +5,7 @@ set(weft_config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/weft)
 install(TARGETS weft EXPORT weft-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-foreach(module runtime sync)
+foreach(module runtime sync io)
   install(DIRECTORY ${module}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endforeach()
 install(EXPORT weft-targets NAMESPACE weft:: DESTINATION ${weft_config_dir})

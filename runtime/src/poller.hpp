@@ -3,20 +3,14 @@
 /// A worker's event loop: where it sleeps, and what it waits for besides fibers.
 ///
 /// The loop is libuv's. It is run by its worker, or by a neighbour while the worker is busy; whoever runs it, or calls
-/// libuv for it, holds `lock_`. The only call from outside is wake().
+/// libuv for it, holds its lock. Who wants a descriptor armed and finds the lock taken leaves a request, which is
+/// served before the loop looks for events again. The only call without the lock is uv_async_send().
 
 #include <weft/runtime/clock.hpp>
+#include <weft/runtime/detail/polled_descriptor.hpp>
 
 #include <atomic>
 #include <memory>
-#include <mutex>
-
-struct uv_loop_s;
-struct uv_poll_s;
-
-namespace weft::inline v0 {
-class waiter;
-}
 
 namespace weft::inline v0::detail {
 
@@ -41,29 +35,25 @@ public:
   void poll_and_arm(time_point deadline) noexcept;
   [[nodiscard]] int wake_descriptor() const noexcept;
 
-  /// Descriptors that somebody waits for: without any, polling finds nothing. Any thread; a hint.
-  [[nodiscard]] bool watches_any() const noexcept { return watched_.load(std::memory_order_relaxed) != 0; }
+  /// Whether any descriptor is armed: without, polling finds nothing. Any thread; a hint.
+  [[nodiscard]] bool watches_any() const noexcept { return armed_count_->load(std::memory_order_relaxed) > 0; }
 
-  /// Notifies `w` when `descriptor` becomes readable (or writable), or fails. The worker only, on behalf of the fiber
-  /// that it runs; what is returned must be passed to unwatch() on any thread.
-  struct watch;
-  /// @throws std::system_error  for a descriptor that cannot be polled
-  [[nodiscard]] watch* watch_descriptor(int descriptor, bool writable, waiter& w);
-  /// After this `w` is not touched any more.
-  void unwatch(watch* watched) noexcept;
+  /// Registers `d`, which is in use, or finds that another loop has. Its worker only.
+  /// @throws std::bad_alloc; std::system_error  for a descriptor that cannot be polled
+  static void attach_and_arm(poller& here, polled_descriptor& d, readiness what);
+  /// No loop watches `d` any more, of which there is no use left. Any thread.
+  static void detach(polled_descriptor& d) noexcept;
+
+  struct core;  ///< see poller_core.hpp
+  using registration = polled_descriptor::registration;
 
 private:
-  struct handles;
+  [[nodiscard]] registration* attach(polled_descriptor& d);
   void run(bool may_sleep) noexcept;
   void arm(time_point deadline) noexcept;
 
-  std::mutex lock_;
-  std::unique_ptr<handles> handles_;
-  // Set by wake(), cleared by sleep(). libuv's own signal would not do: a neighbour that runs the loop in try_poll()
-  // takes it for good, and uv_async_send() looks by a plain read whether an earlier one is still to be taken.
-  std::atomic<bool> woken_{false};
-  std::atomic<int> outsiders_{0};  // threads other than the worker that want the lock
-  std::atomic<int> watched_{0};    // relaxed: the worker counts what it watches itself; to others it is a hint
+  std::shared_ptr<core> core_;           // outlives this: descriptors that were registered may
+  std::atomic<int> const* armed_count_;  // the core's
   time_point armed_ = never;
 };
 

@@ -53,6 +53,11 @@ WEFT_UNINSTRUMENTED fiber_record* current_fiber() noexcept {
   return w != nullptr ? w->current.get() : nullptr;
 }
 
+environment* current_environment() noexcept {
+  worker const* const w = current_worker();
+  return w != nullptr ? w->home.world : nullptr;
+}
+
 void make_runnable(fiber_record& fiber, placement where) noexcept { fiber.home->make_runnable(fiber, where); }
 
 time_point deadline_after(std::chrono::nanoseconds d) noexcept {

@@ -2,7 +2,7 @@
 # must compile.
 set(ENV{LC_ALL} C)
 execute_process(
-  COMMAND ${COMPILER} -std=c++20 -fsyntax-only -fno-diagnostics-color -I${ROOT}/runtime/include -I${ROOT}/sync/include
+  COMMAND ${COMPILER} -std=c++20 -fsyntax-only -fno-diagnostics-color -I${ROOT}/runtime/include -I${ROOT}/sync/include -I${ROOT}/io/include
           -DMISUSE=${NUMBER} ${SOURCE}
   RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
 if(NUMBER EQUAL 0)

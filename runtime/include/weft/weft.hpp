@@ -2,6 +2,11 @@
 /// @file
 /// Everything.
 
+#include <weft/io/endpoint.hpp>
+#include <weft/io/error.hpp>
+#include <weft/io/stream.hpp>
+#include <weft/io/tcp_listener.hpp>
+#include <weft/io/tcp_stream.hpp>
 #include <weft/runtime/as_completed.hpp>
 #include <weft/runtime/await_callback.hpp>
 #include <weft/runtime/blocking.hpp>

@@ -11,6 +11,10 @@
 
 namespace weft::inline v0 {
 
+namespace detail {
+class system_calls;  // io's
+}  // namespace detail
+
 /// A fiber that is about to run, as environment::runs() learns of it.
 struct fiber_step {
   std::uint64_t fiber = 0;                  ///< its id
@@ -55,6 +59,9 @@ public:
   /// is not that of threads, nobody knows how long a thread takes.
   [[nodiscard]] virtual bool calls_in_place() const noexcept { return closed(); }
 
+  /// What takes the place of the system calls of io/, or null: nothing does.
+  [[nodiscard]] virtual detail::system_calls* calls() noexcept { return nullptr; }
+
   /// `step.fiber` runs next.
   virtual void runs(fiber_step const& step) noexcept { (void)step; }
 
@@ -66,5 +73,10 @@ public:
     (void)hopeless;
   }
 };
+
+namespace detail {
+/// Of the runtime on whose worker the caller runs, or null.
+[[nodiscard]] environment* current_environment() noexcept;
+}  // namespace detail
 
 }  // namespace weft::inline v0

@@ -1,0 +1,108 @@
+#pragma once
+/// @file
+/// What all I/O objects hold: a descriptor that is open until it is closed, and the one loop in which every operation
+/// on it consists of attempts and waits.
+
+#include <weft/io/detail/system_calls.hpp>
+#include <weft/runtime/detail/polled_descriptor.hpp>
+#include <weft/runtime/waiter.hpp>
+
+#include <cerrno>
+#include <cstddef>
+#include <memory>
+#include <sys/types.h>
+#include <system_error>
+#include <utility>
+
+namespace weft::inline v0::detail {
+
+[[nodiscard]] inline std::error_code system_error_of(ssize_t negative) noexcept {
+  return {static_cast<int>(-negative), std::generic_category()};
+}
+
+/// What an operation on a closed descriptor gives, and one that waits while it is closed.
+[[nodiscard]] inline std::error_code closed_error() noexcept {
+  return std::make_error_code(std::errc::bad_file_descriptor);
+}
+
+/// Movable, while no operation is under way; close() alone may be called beside others.
+class open_descriptor {
+public:
+  /// None: all operations fail as on a closed one.
+  open_descriptor() noexcept = default;
+  /// Takes over `number`, which came from `calls`. If there is no memory, it is closed, and std::bad_alloc is thrown.
+  open_descriptor(int number, system_calls& calls);
+  open_descriptor(open_descriptor&&) noexcept = default;
+  open_descriptor& operator=(open_descriptor&& other) noexcept {
+    if (this != &other) {
+      close();
+      polled_ = std::move(other.polled_);
+      calls_ = other.calls_;
+    }
+    return *this;
+  }
+  ~open_descriptor() { close(); }
+
+  [[nodiscard]] bool is_open() const noexcept { return polled_ != nullptr && !polled_->closed(); }
+  /// -1: none.
+  [[nodiscard]] int number() const noexcept { return polled_ != nullptr ? polled_->number() : -1; }
+  [[nodiscard]] system_calls& calls() const noexcept { return *calls_; }
+  /// Null: none.
+  [[nodiscard]] polled_descriptor* polled() const noexcept { return polled_.get(); }
+
+  /// Wakes all who wait, with closed_error(), and closes. Any thread; does not wait.
+  void close() noexcept;
+
+  /// Repeats `attempt(calls, number)`, which makes one system call, until that does not fail for want of readiness, and
+  /// waits in between.
+  /// @param asked  as much as it can do: if it does less, the next operation waits first
+  /// @returns what `attempt` has, or -1 with `ec` set
+  /// @par Cancellation
+  /// A cancellation point, even where it need not wait; cancelled means that nothing was done.
+  template <class Attempt>
+  ssize_t perform(readiness what, std::size_t asked, std::error_code& ec, Attempt&& attempt) {
+    check_cancelled();
+    if (polled_ == nullptr) return fail(ec, closed_error());
+    polled_descriptor::use in_use{*polled_};
+    if (!in_use) return fail(ec, closed_error());
+    bool must_wait = !polled_->seems_ready(what);
+    for (;;) {
+      if (must_wait && in_use.wait(what) == descriptor_outcome::closed) return fail(ec, closed_error());
+      auto const done = attempt(*calls_, polled_->number());
+      if (done >= 0) {
+        static_cast<std::size_t>(done) < asked ? polled_->exhausted(what) : polled_->not_exhausted(what);
+        ec.clear();
+        return done;
+      }
+      must_wait = done == -EAGAIN || done == -EWOULDBLOCK;
+      if (must_wait) {
+        polled_->exhausted(what);
+      } else if (done != -EINTR) {
+        return fail(ec, system_error_of(done));
+      }
+    }
+  }
+
+  /// One call that never has to wait.  @returns as perform()
+  template <class Call>
+  int call(std::error_code& ec, Call&& make) const {
+    if (polled_ == nullptr) return static_cast<int>(fail(ec, closed_error()));
+    polled_descriptor::use const in_use{*polled_};
+    if (!in_use) return static_cast<int>(fail(ec, closed_error()));
+    int const result = make(*calls_, polled_->number());
+    if (result < 0) return static_cast<int>(fail(ec, system_error_of(result)));
+    ec.clear();
+    return result;
+  }
+
+private:
+  static ssize_t fail(std::error_code& ec, std::error_code why) noexcept {
+    ec = why;
+    return -1;
+  }
+
+  owned_descriptor polled_;
+  system_calls* calls_ = nullptr;
+};
+
+}  // namespace weft::inline v0::detail

@@ -1,0 +1,51 @@
+#pragma once
+/// @file
+/// TCP connections.
+
+#include <weft/io/endpoint.hpp>
+#include <weft/io/stream.hpp>
+
+#include <chrono>
+#include <system_error>
+
+namespace weft::inline v0::io {
+
+/// One end of a TCP connection. A stream.
+class tcp_stream : public stream {
+public:
+  tcp_stream() noexcept = default;
+
+  /// Connects.  @throws std::system_error, naming the endpoint  A cancellation point.
+  [[nodiscard]] static tcp_stream connect(endpoint const& to);
+  [[nodiscard]] static tcp_stream connect(endpoint const& to, std::error_code& ec);
+
+  /// Says that no more is coming (`send`: the other side reads to the end), or that no more is wanted. Does not wait.
+  void shutdown(direction which);
+  void shutdown(direction which, std::error_code& ec);
+
+  /// Whether small writes are sent at once, rather than gathered while an acknowledgement is due (TCP_NODELAY).
+  void nodelay(bool on);
+  void nodelay(bool on, std::error_code& ec);
+  [[nodiscard]] bool nodelay() const;
+
+  /// Whether a silent peer is probed after `idle`, every `interval`, and given up after `probes` without an answer.
+  /// Seconds, at least one each.
+  struct keepalive_options {
+    std::chrono::seconds idle{60};
+    std::chrono::seconds interval{10};
+    int probes = 6;
+  };
+  void keepalive(keepalive_options const& options);
+  void keepalive(keepalive_options const& options, std::error_code& ec);
+
+  [[nodiscard]] endpoint local_endpoint() const;
+  [[nodiscard]] endpoint local_endpoint(std::error_code& ec) const;
+  [[nodiscard]] endpoint remote_endpoint() const;
+  [[nodiscard]] endpoint remote_endpoint(std::error_code& ec) const;
+
+private:
+  friend class tcp_listener;
+  explicit tcp_stream(detail::open_descriptor descriptor) noexcept : stream(std::move(descriptor), carrier::socket) {}
+};
+
+}  // namespace weft::inline v0::io

@@ -1,0 +1,94 @@
+#include <weft/io/detail/system_calls.hpp>
+
+#include <weft/runtime/environment.hpp>
+
+#include <atomic>
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+namespace weft::inline v0::detail {
+
+namespace {
+
+template <class R>
+R or_error(R result) noexcept {
+  return result < 0 ? static_cast<R>(-errno) : result;
+}
+
+class kernel final : public system_calls {
+public:
+  int socket(int domain, int type, int protocol) noexcept override {
+    return or_error(::socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+  }
+  int bind(int fd, sockaddr const* to, unsigned size) noexcept override { return or_error(::bind(fd, to, size)); }
+  int listen(int fd, int backlog) noexcept override { return or_error(::listen(fd, backlog)); }
+  int accept(int fd, sockaddr* from, unsigned* size) noexcept override {
+    return or_error(::accept4(fd, from, size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  }
+  int connect(int fd, sockaddr const* to, unsigned size) noexcept override { return or_error(::connect(fd, to, size)); }
+  int shutdown(int fd, int how) noexcept override { return or_error(::shutdown(fd, how)); }
+  int getsockname(int fd, sockaddr* name, unsigned* size) noexcept override {
+    return or_error(::getsockname(fd, name, size));
+  }
+  int getpeername(int fd, sockaddr* name, unsigned* size) noexcept override {
+    return or_error(::getpeername(fd, name, size));
+  }
+  int getsockopt(int fd, int level, int name, void* value, unsigned* size) noexcept override {
+    return or_error(::getsockopt(fd, level, name, value, size));
+  }
+  int setsockopt(int fd, int level, int name, void const* value, unsigned size) noexcept override {
+    return or_error(::setsockopt(fd, level, name, value, size));
+  }
+  int socketpair(int domain, int type, int protocol, int (&fds)[2]) noexcept override {
+    return or_error(::socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol, fds));
+  }
+  int pipe(int (&fds)[2]) noexcept override { return or_error(::pipe2(fds, O_NONBLOCK | O_CLOEXEC)); }
+
+  ssize_t recv(int fd, void* to, std::size_t size, int flags) noexcept override {
+    return or_error(::recv(fd, to, size, flags));
+  }
+  ssize_t send(int fd, void const* from, std::size_t size, int flags) noexcept override {
+    return or_error(::send(fd, from, size, flags | MSG_NOSIGNAL));
+  }
+  ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept override {
+    return or_error(::recvmsg(fd, message, flags | MSG_CMSG_CLOEXEC));
+  }
+  ssize_t sendmsg(int fd, msghdr const* message, int flags) noexcept override {
+    return or_error(::sendmsg(fd, message, flags | MSG_NOSIGNAL));
+  }
+  ssize_t read(int fd, void* to, std::size_t size) noexcept override { return or_error(::read(fd, to, size)); }
+  ssize_t write(int fd, void const* from, std::size_t size) noexcept override {
+    return or_error(::write(fd, from, size));
+  }
+  ssize_t readv(int fd, iovec const* to, int count) noexcept override { return or_error(::readv(fd, to, count)); }
+  ssize_t writev(int fd, iovec const* from, int count) noexcept override { return or_error(::writev(fd, from, count)); }
+
+  // Linux has closed it whatever it says; what else it may say of a file concerns data that was written before.
+  int close(int fd) noexcept override { return or_error(::close(fd)); }
+};
+
+std::atomic<system_calls*> calls_set{nullptr};
+
+}  // namespace
+
+system_calls& kernel_calls() noexcept {
+  static kernel calls;
+  return calls;
+}
+
+system_calls& current_calls() noexcept {
+  if (environment* const world = current_environment(); world != nullptr) {
+    if (system_calls* const own = world->calls(); own != nullptr) return *own;
+  }
+  // acquire: pairs with set_calls().
+  system_calls* const set = calls_set.load(std::memory_order_acquire);
+  return set != nullptr ? *set : kernel_calls();
+}
+
+// release: publishes the object to current_calls().
+system_calls* set_calls(system_calls* calls) noexcept { return calls_set.exchange(calls, std::memory_order_acq_rel); }
+
+}  // namespace weft::inline v0::detail

@@ -1,0 +1,140 @@
+#pragma once
+/// @file
+/// A descriptor whose readiness fibers wait for: what io/ is built from. The other half is the loop (src/poller.hpp).
+///
+/// For each direction, reading and writing:
+///
+///     idle --first who waits--> armed --an event finds nobody waiting, twice--> idle
+///
+/// - It is watched by the loop of the worker on which somebody first waits for it, for as long as it is open or that
+///   loop lives. It is armed there once and stays so: while each event finds a waiter, no call changes what the kernel
+///   watches. (uv_poll_start() and uv_poll_stop() around each wait cost a quarter of an echo server's throughput.)
+/// - The kernel's readiness is a level: it is reported again as long as it lasts. So what is remembered of it is but a
+///   hint, which saves the system calls that would fail: nothing is lost if it is wrong.
+/// - Any fiber on any worker may wait; each event wakes the one that has waited longest in that direction.
+/// - close() wakes all, and comes back when no system call is under way on the descriptor and no loop watches it: then
+///   its number can be used again, and neither event nor call meant for it will reach the next who gets that number.
+///   (As Go's fdMutex and runtime poller, golang/go, src/internal/poll.)
+///
+/// Lifetime: an owner, each operation under way, and the loop refer to it; it goes with the last.
+
+#include <weft/runtime/clock.hpp>
+#include <weft/runtime/detail/wait_list.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace weft::inline v0::detail {
+
+class poller;
+class polled_descriptor;
+
+enum class readiness : unsigned char { readable, writable };
+
+/// Who reports readiness: the kernel, by a worker's loop; or whoever simulates the descriptor, by became_ready().
+enum class descriptor_kind : bool { real, simulated };
+
+enum class descriptor_outcome : unsigned char { ready, timed_out, closed };
+
+/// For std::unique_ptr: the owner's reference.
+struct drop_descriptor {
+  void operator()(polled_descriptor* owned) const noexcept;
+};
+using owned_descriptor = std::unique_ptr<polled_descriptor, drop_descriptor>;
+
+class polled_descriptor {
+public:
+  /// @param number  of a descriptor that does not block and stays open until close()  @throws std::bad_alloc
+  [[nodiscard]] static owned_descriptor make(int number, descriptor_kind kind = descriptor_kind::real);
+  polled_descriptor(polled_descriptor const&) = delete;
+
+  [[nodiscard]] int number() const noexcept { return number_; }
+  [[nodiscard]] bool closed() const noexcept { return is_closed(word_.load(std::memory_order_relaxed)); }
+
+  /// Whether a call is worth trying before waiting. Any thread.
+  [[nodiscard]] bool seems_ready(readiness what) const noexcept { return (line(what).flags() & ready) != 0; }
+  /// A call has done less than it was asked to: the next is to wait first. Any thread.
+  void exhausted(readiness what) noexcept;
+  /// A call has done all that it was asked to: the next is to be tried at once. Any thread.
+  void not_exhausted(readiness what) noexcept;
+  /// It can be read or written, or has failed. Wakes who has waited longest. Any thread but a loop's callback.
+  void became_ready(readiness what) noexcept;
+
+  /// Wakes all who wait, and all that begin to wait later return at once. Comes back when nobody uses the number.
+  /// Any thread, any number of times; the first caller is told true, and may then give the number back.
+  [[nodiscard]] bool close() noexcept;
+
+  /// An operation under way. The number is not given back while it lives, but in wait().
+  class use {
+  public:
+    /// @returns from `operator bool` false if it has been closed: the number must not be used
+    explicit use(polled_descriptor& of) noexcept;
+    use(use const&) = delete;
+    ~use();
+    [[nodiscard]] explicit operator bool() const noexcept { return open_; }
+
+    /// Parks the calling fiber until the descriptor is ready, or has failed or been hung up, or until `deadline`.
+    /// @throws cancelled; no_runtime outside of a fiber; error in a simulation, of a real descriptor; std::system_error
+    ///   of one that cannot be watched
+    [[nodiscard]] descriptor_outcome wait(readiness what, time_point deadline = never);
+
+  private:
+    polled_descriptor& of_;
+    bool open_;
+  };
+
+  /// For the loop, which refers to it.
+  void drop() noexcept { drop(one_reference); }
+
+  // --- for a select, within a use ---
+
+  /// Puts `node` in line.  @returns false if it is ready, or closed, by now: then it is not in
+  [[nodiscard]] bool enter_line(readiness what, wait_node& node) noexcept;
+  void leave_line(readiness what, wait_node& node) noexcept;
+  /// After enter_line(): sees to it that somebody reports.
+  /// @throws as use::wait()
+  void arm(readiness what);
+
+  struct registration;  ///< with a loop: see src/poller_core.hpp
+
+private:
+  friend class poller;
+  friend struct drop_descriptor;
+  friend struct registration;
+
+  explicit polled_descriptor(int number, descriptor_kind kind) noexcept;
+  ~polled_descriptor();
+
+  static constexpr std::uintptr_t ready = wait_list::flag_a;
+  static constexpr std::uintptr_t armed = wait_list::flag_b;  // set by who is about to arm it
+
+  // references << 32 | closed << 31 | operations that use the number. The last two belong together: who closes either
+  // sees a use, or that one sees it closed.
+  static constexpr std::uint64_t one_reference = std::uint64_t{1} << 32U;
+  static constexpr std::uint64_t closed_bit = std::uint64_t{1} << 31U;
+  static constexpr std::uint64_t one_use = 1;
+  [[nodiscard]] static constexpr bool is_closed(std::uint64_t word) noexcept { return (word & closed_bit) != 0; }
+  [[nodiscard]] static constexpr std::uint32_t uses(std::uint64_t word) noexcept {
+    return static_cast<std::uint32_t>(word & (closed_bit - 1));
+  }
+
+  [[nodiscard]] wait_list& line(readiness what) noexcept { return lines_[static_cast<std::size_t>(what)]; }
+  [[nodiscard]] wait_list const& line(readiness what) const noexcept { return lines_[static_cast<std::size_t>(what)]; }
+  void refer() noexcept;
+  void drop(std::uint64_t what) noexcept;
+  void wake_all(readiness what) noexcept;
+  /// From its loop.  @returns whether it is of no use to be told again before somebody waits
+  [[nodiscard]] bool take_event(readiness what) noexcept;
+  void abandon() noexcept;
+
+  std::atomic<std::uint64_t> word_;
+  std::array<wait_list, 2> lines_;
+  int const number_;
+  descriptor_kind const kind_;
+  std::atomic<registration*> registration_{nullptr};  // set under the loop's lock
+};
+
+}  // namespace weft::inline v0::detail

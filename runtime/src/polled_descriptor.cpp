@@ -1,0 +1,376 @@
+#include <weft/runtime/detail/polled_descriptor.hpp>
+
+#include "fork_guard.hpp"
+#include "poller_core.hpp"
+#include "scheduler.hpp"
+#include "worker.hpp"
+
+#include <weft/runtime/error.hpp>
+#include <weft/runtime/waiter.hpp>
+
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <fcntl.h>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+namespace weft::inline v0::detail {
+
+namespace {
+
+[[noreturn]] void throw_unpollable(int status) {
+  throw std::system_error(-status, std::generic_category(), "weft: the descriptor cannot be waited for");
+}
+
+constexpr std::array both_directions{readiness::readable, readiness::writable};
+
+constexpr int events_of(readiness what) noexcept { return what == readiness::readable ? UV_READABLE : UV_WRITABLE; }
+
+}  // namespace
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Lifetime
+// ---------------------------------------------------------------------------------------------------------------------
+
+polled_descriptor::polled_descriptor(int number, descriptor_kind kind) noexcept
+    : word_(one_reference), number_(number), kind_(kind) {
+  for (auto& line : lines_) (void)line.try_set_flags(0, ready);
+}
+
+polled_descriptor::~polled_descriptor() {
+  // acquire: pairs with attach(), on whatever thread that was.
+  for (auto* r = registration_.load(std::memory_order_acquire); r != nullptr;) delete std::exchange(r, r->older);
+}
+
+owned_descriptor polled_descriptor::make(int number, descriptor_kind kind) {
+  return owned_descriptor{new polled_descriptor(number, kind)};
+}
+
+void drop_descriptor::operator()(polled_descriptor* owned) const noexcept {
+  (void)owned->close();
+  owned->drop();
+}
+
+// relaxed: who refers anew does so by way of a reference that it has.
+void polled_descriptor::refer() noexcept { (void)word_.fetch_add(one_reference, std::memory_order_relaxed); }
+
+void polled_descriptor::drop(std::uint64_t what) noexcept {
+  // release: what this one did comes before the end. acquire: so that it does for the last.
+  auto const left = word_.fetch_sub(what, std::memory_order_acq_rel) - what;
+  if (left < one_reference) delete this;
+}
+
+polled_descriptor::use::use(polled_descriptor& of) noexcept
+    // acquire: pairs with close(), should it be closed. What is read of the descriptor else never changes.
+    : of_(of), open_(!is_closed(of.word_.fetch_add(one_reference + one_use, std::memory_order_acquire))) {}
+
+polled_descriptor::use::~use() { of_.drop(one_reference + one_use); }
+
+bool polled_descriptor::close() noexcept {
+  // acq_rel: whoever uses the number either was counted before, or sees that it is closed.
+  bool const first = !is_closed(word_.fetch_or(closed_bit, std::memory_order_acq_rel));
+  for (auto const what : both_directions) wake_all(what);
+  // acquire: pairs with drop() and wait(): the calls that used the number are over. They never block.
+  for (unsigned turn = 0; uses(word_.load(std::memory_order_acquire)) != 0; ++turn) std_atomics::pause(turn);
+  if (first) poller::detach(*this);
+  return first;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Readiness and those who wait for it
+// ---------------------------------------------------------------------------------------------------------------------
+
+void polled_descriptor::exhausted(readiness what) noexcept {
+  if (!seems_ready(what)) return;
+  wait_list::section held{line(what)};
+  held.set_flags(held.flags() & ~ready);
+}
+
+void polled_descriptor::not_exhausted(readiness what) noexcept {
+  if (seems_ready(what)) return;
+  wait_list::section held{line(what)};
+  held.set_flags(held.flags() | ready);
+}
+
+bool polled_descriptor::take_event(readiness what) noexcept {
+  wait_node* first = nullptr;
+  bool useless = false;
+  {
+    wait_list::section held{line(what)};
+    (void)held.claim(1, &first);
+    if (first == nullptr) {
+      useless = (held.flags() & (ready | armed)) == (ready | armed);
+      held.set_flags(useless ? ready : held.flags() | ready);
+    }
+  }
+  if (first != nullptr) first->owner->wake(placement::prompt);
+  return useless;
+}
+
+void polled_descriptor::became_ready(readiness what) noexcept {
+  wait_node* first = nullptr;
+  {
+    wait_list::section held{line(what)};
+    (void)held.claim(1, &first);
+    if (first == nullptr) held.set_flags(held.flags() | ready);
+  }
+  if (first != nullptr) first->owner->wake(placement::prompt);
+}
+
+void polled_descriptor::wake_all(readiness what) noexcept {
+  wait_node* claimed = nullptr;
+  {
+    wait_list::section held{line(what)};
+    (void)held.claim(~std::size_t{0}, &claimed);
+    held.set_flags(held.flags() | ready);
+  }
+  while (claimed != nullptr) {
+    wait_node* const node = claimed;
+    claimed = node->next;  // the node is gone as soon as its waiter has been woken
+    node->owner->wake(placement::prompt);
+  }
+}
+
+bool polled_descriptor::enter_line(readiness what, wait_node& node) noexcept {
+  wait_list::section held{line(what)};
+  // Looked at under the lock: close() sets it before it takes that, and so finds the node, or is found.
+  if (closed()) return false;
+  if ((held.flags() & ready) != 0) {
+    held.set_flags(held.flags() & ~ready);
+    return false;
+  }
+  held.push_back(node);
+  return true;
+}
+
+void polled_descriptor::leave_line(readiness what, wait_node& node) noexcept {
+  wait_list::section held{line(what)};
+  held.remove(node);
+}
+
+void polled_descriptor::arm(readiness what) {
+  if (kind_ == descriptor_kind::simulated || (line(what).flags() & armed) != 0) return;
+  worker* const w = current_worker();
+  if (w == nullptr) throw no_runtime("weft: a descriptor can be waited for on a fiber only");
+  if (environment const* const world = w->home.world; world != nullptr && world->closed()) {
+    throw error("weft: descriptors belong to the world outside, and cannot be waited for in a simulation");
+  }
+  {
+    wait_list::section held{line(what)};
+    if ((held.flags() & armed) != 0) return;
+    held.set_flags(held.flags() | armed);
+  }
+  struct undo {
+    polled_descriptor* of;
+    readiness what;
+    ~undo() {
+      if (of == nullptr) return;
+      wait_list::section held{of->line(what)};
+      held.set_flags(held.flags() & ~armed);
+    }
+  } if_it_fails{this, what};
+  poller::attach_and_arm(w->loop, *this, what);
+  if_it_fails.of = nullptr;
+}
+
+descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadline) {
+  if (!open_) return descriptor_outcome::closed;
+  check_not_forked();
+  if (current_fiber() == nullptr) throw no_runtime("weft: a descriptor can be waited for on a fiber only");
+  waiter self{what == readiness::readable ? "readable descriptor" : "writable descriptor"};
+  wait_node node{self};
+  if (!of_.enter_line(what, node)) return of_.closed() ? descriptor_outcome::closed : descriptor_outcome::ready;
+  try {
+    of_.arm(what);
+  } catch (...) {
+    // Somebody may have claimed the wait meanwhile, and is about to wake it.
+    if (!self.claim()) (void)self.wait();
+    of_.leave_line(what, node);
+    throw;
+  }
+  // release: pairs with close(). The reference stays, so that the line can be left.
+  (void)of_.word_.fetch_sub(one_use, std::memory_order_release);
+  auto const cause = self.wait(deadline);
+  if (cause != wake_cause::notified) of_.leave_line(what, node);
+  // acquire: as in the constructor.
+  open_ = !is_closed(of_.word_.fetch_add(one_use, std::memory_order_acquire));
+  self.rethrow(cause);
+  if (!open_) return descriptor_outcome::closed;
+  return cause == wake_cause::notified ? descriptor_outcome::ready : descriptor_outcome::timed_out;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// In a loop
+// ---------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+void forget(uv_handle_t* handle) {
+  auto* const r = static_cast<poller::registration*>(handle->data);
+  if (r->duplicate >= 0) ::close(r->duplicate);
+  std::unique_ptr<poller::registration> const unwanted{r->unwanted ? r : nullptr};
+  r->descriptor.drop();
+}
+
+}  // namespace
+
+/// Registers it, or finds that another loop has.
+poller::registration* poller::attach(polled_descriptor& d) {
+  auto* seen = d.registration_.load(std::memory_order_acquire);  // pairs with the exchange below
+  auto made = std::make_unique<registration>(d, core_, seen);
+  std::lock_guard const lock{core_->lock};
+  int status = uv_poll_init(&core_->loop, &made->poll, d.number());
+  if (status == UV_EEXIST) {  // somebody waits for the same number by another object
+    made->duplicate = ::fcntl(d.number(), F_DUPFD_CLOEXEC, 0);
+    status = made->duplicate < 0 ? -errno : uv_poll_init(&core_->loop, &made->poll, made->duplicate);
+  }
+  if (status != 0) {
+    if (made->duplicate >= 0) ::close(made->duplicate);
+    throw_unpollable(status);
+  }
+  made->poll.data = made.get();
+  d.refer();  // for the loop
+  auto* const ours = made.release();
+  // release: publishes it to who arms another direction. acquire: the same of the other one's.
+  if (d.registration_.compare_exchange_strong(seen, ours, std::memory_order_acq_rel, std::memory_order_acquire)) {
+    return ours;
+  }
+  ours->unwanted = true;
+  core_->close(*ours);
+  return seen;
+}
+
+void poller::attach_and_arm(poller& here, polled_descriptor& d, readiness what) {
+  auto* r = d.registration_.load(std::memory_order_acquire);  // pairs with attach()
+  if (r == nullptr) r = here.attach(d);
+  for (;; r = here.attach(d)) {
+    core& loop = *r->loop;
+    if (std::unique_lock const lock{loop.lock, std::try_to_lock}; lock.owns_lock()) {
+      if (loop.gone) continue;
+      loop.serve_requests();
+      return loop.change(*r, r->events | events_of(what));
+    }
+    if (loop.request(*r, events_of(what))) return;
+  }
+}
+
+void poller::detach(polled_descriptor& d) noexcept {
+  auto* const r = d.registration_.load(std::memory_order_acquire);  // pairs with attach()
+  if (r == nullptr) return;
+  core& loop = *r->loop;
+  std::unique_lock lock{loop.lock, std::try_to_lock};
+  if (!lock.owns_lock()) {
+    // The worker may sleep in the loop, and with it hold the lock: it is woken, and stays awake while outsiders want
+    // in.
+    loop.outsiders.fetch_add(1);
+    loop.wake_from_outside([] {});
+    lock.lock();
+    loop.outsiders.fetch_sub(1);
+  }
+  if (loop.gone) return;
+  loop.serve_requests();
+  loop.close(*r);
+}
+
+/// Asks whoever holds the lock.  @returns false if the loop is about to go
+bool poller::core::request(registration& r, int events) noexcept {
+  return wake_from_outside([&] {
+    // release: publishes the registration's state to serve_requests(); acquire: pairs with that, which may have just
+    // taken it off the stack.
+    if (r.wanted.fetch_or(events, std::memory_order_acq_rel) != 0) return;
+    r.descriptor.refer();
+    armed.fetch_add(1, std::memory_order_relaxed);  // so that somebody polls
+    auto* head = requests.load(std::memory_order_relaxed);
+    do {
+      r.next_request = head;
+      // release: publishes the link to serve_requests().
+    } while (!requests.compare_exchange_weak(head, &r, std::memory_order_release, std::memory_order_relaxed));
+  });
+}
+
+void poller::core::serve_requests() noexcept {
+  if (requests.load(std::memory_order_relaxed) == nullptr) return;  // what comes later brings a wake-up
+  // acquire: pairs with request().
+  auto* r = requests.exchange(nullptr, std::memory_order_acquire);
+  while (r != nullptr) {
+    auto* const next = r->next_request;
+    int const wanted = r->wanted.exchange(0, std::memory_order_acq_rel);  // from here on it may be pushed again
+    armed.fetch_sub(1, std::memory_order_relaxed);
+    if (!r->detached) change(*r, r->events | wanted);
+    r->descriptor.drop();
+    r = next;
+  }
+}
+
+void poller::core::change(registration& r, int events) noexcept {
+  armed.fetch_add(std::popcount(static_cast<unsigned>(events)) - std::popcount(static_cast<unsigned>(r.events)),
+                  std::memory_order_relaxed);
+  r.events = events;
+  if (events == 0) {
+    uv_poll_stop(&r.poll);
+    return;
+  }
+  uv_poll_start(&r.poll, events, [](uv_poll_t* handle, int status, int happened) {
+    static_cast<registration*>(handle->data)->happened(status, happened);
+  });
+}
+
+void poller::core::close(registration& r) noexcept {
+  change(r, 0);
+  r.detached = true;
+  uv_close(reinterpret_cast<uv_handle_t*>(&r.poll), forget);
+}
+
+/// A callback of the loop's.
+void polled_descriptor::registration::happened(int status, int what_happened) noexcept {
+  int left = 0;
+  if (status == 0) {
+    left = events;
+    for (auto const what : both_directions) {
+      if ((what_happened & events_of(what)) != 0 && descriptor.take_event(what)) left &= ~events_of(what);
+    }
+  } else {  // it has failed, and libuv has stopped: the next call will say how
+    descriptor.abandon();
+  }
+  if (left != events) loop->change(*this, left);
+}
+
+/// Nobody reports any more: all are woken, and who waits again arms it anew.
+void polled_descriptor::abandon() noexcept {
+  for (auto const what : both_directions) {
+    {
+      wait_list::section held{line(what)};
+      held.set_flags(held.flags() & ~armed);
+    }
+    wake_all(what);
+  }
+}
+
+void poller::core::end() noexcept {
+  // seq_cst, as in wake_from_outside(): either it is seen there, or its sender is seen here.
+  closing.store(true);
+  for (unsigned turn = 0; senders.load() != 0; ++turn) std_atomics::pause(turn);
+  std::lock_guard const held{lock};
+  serve_requests();
+  gone = true;
+  uv_close(reinterpret_cast<uv_handle_t*>(&async), nullptr);
+  uv_close(reinterpret_cast<uv_handle_t*>(&alarm), nullptr);
+  auto const detach_all = [](uv_handle_t* handle, void* core_of_it) {
+    if (uv_is_closing(handle) != 0) return;
+    auto& r = *static_cast<registration*>(handle->data);
+    auto& self = *static_cast<poller::core*>(core_of_it);
+    self.close(r);
+    r.descriptor.abandon();  // who waits may belong to another runtime
+  };
+  uv_walk(&loop, detach_all, this);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  uv_loop_close(&loop);
+  ::close(alarm_descriptor);
+}
+
+}  // namespace weft::inline v0::detail

@@ -1,0 +1,83 @@
+#pragma once
+/// @file
+/// What a poller has of libuv, and what outlives it: descriptors may know the loop that watched them when the runtime
+/// is gone.
+
+#include "poller.hpp"
+
+#include <weft/runtime/detail/polled_descriptor.hpp>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <uv.h>
+
+namespace weft::inline v0::detail {
+
+struct poller::core {
+  std::mutex lock;  ///< guards the loop and all handles in it, and `gone`
+  uv_loop_t loop{};
+  uv_async_t async{};
+  uv_poll_t alarm{};
+  int alarm_descriptor = -1;
+  bool gone = false;
+
+  /// Set by wake(), cleared by sleep(). libuv's own signal would not do: a neighbour that runs the loop in try_poll()
+  /// takes it for good, and uv_async_send() looks by a plain read whether an earlier one is still to be taken.
+  std::atomic<bool> woken{false};
+  /// Threads other than the worker that want the lock.
+  std::atomic<int> outsiders{0};
+  /// Threads that are about to send to `async`; see wake_from_outside().
+  std::atomic<int> senders{0};
+  std::atomic<bool> closing{false};  ///< the runtime is about to go
+  /// Directions that are armed, or about to be. relaxed: to all but who changes it a hint.
+  std::atomic<int> armed{0};
+  /// A stack of who wants to be armed, linked by `next_request`.
+  std::atomic<registration*> requests{nullptr};
+
+  void wake() noexcept;
+  /// Calls `before` and wakes, for who does not know that the runtime lives.  @returns false, having done nothing, if
+  /// it is about to go
+  template <class F>
+  bool wake_from_outside(F&& before) noexcept {
+    // seq_cst: pairs with end(). Each side writes its own word, and then reads the other's: one sees the other.
+    senders.fetch_add(1);
+    bool const lives = !closing.load();
+    if (lives) {
+      before();
+      wake();
+    }
+    senders.fetch_sub(1);
+    return lives;
+  }
+  /// Under the lock: does what was asked for meanwhile. Comes before each run of the loop.
+  void serve_requests() noexcept;
+  [[nodiscard]] bool request(registration& r, int events) noexcept;
+  /// Under the lock.
+  void change(registration& r, int events) noexcept;
+  void close(registration& r) noexcept;
+  /// The end of the loop.
+  void end() noexcept;
+};
+
+/// A descriptor's place in a loop. Owned by the descriptor, to which the loop refers until the handle is closed.
+struct polled_descriptor::registration {
+  registration(polled_descriptor& d, std::shared_ptr<poller::core> of, registration* before) noexcept
+      : descriptor(d), loop(std::move(of)), older(before) {}
+
+  polled_descriptor& descriptor;
+  std::shared_ptr<poller::core> const loop;
+  registration* const older;  ///< with a loop that is gone
+  uv_poll_t poll{};
+  int duplicate = -1;          ///< of the descriptor, where the loop watches its number already
+  int events = 0;              ///< that libuv watches for; guarded by the loop's lock, as is the next
+  bool detached = false;       ///< the handle is being closed
+  std::atomic<int> wanted{0};  ///< events to be added to them; not 0: in the loop's stack of requests
+  registration* next_request = nullptr;
+  bool unwanted = false;  ///< another loop was faster: goes with its handle
+
+  void happened(int status, int what_happened) noexcept;
+};
+
+}  // namespace weft::inline v0::detail
