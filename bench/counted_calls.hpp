@@ -70,8 +70,8 @@ public:
 private:
   /// A thread's; added to all when it ends.
   struct tally {
-    std::uint64_t calls = 0;
-    std::uint64_t sends = 0;
+    std::uint64_t calls;  // zero, as all that is thread_local
+    std::uint64_t sends;
     ~tally() {
       all_calls.fetch_add(calls);
       all_sends.fetch_add(sends);
