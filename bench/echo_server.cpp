@@ -1,6 +1,5 @@
 /// @file
-/// Echo on weft: a fiber for each connection. Counts its system calls: those of io/ as they are made, and the polls of
-/// the loops, which make one each.
+/// Echo on weft: a fiber for each connection.
 ///
 /// `stall` lets as many spare workers as there are workers take the place of those that compute; `stall_alone` does
 /// not.
@@ -25,6 +24,7 @@ void echo(weft::io::tcp_stream stream) {
   while (auto const size = stream.read_some(buffer, ec)) {
     stream.write_all(std::span{buffer}.first(size), ec);
     if (ec) return;
+    bench::count_echo();
   }
 }
 
@@ -48,8 +48,6 @@ int main(int argc, char** argv) {
   auto const args = bench::parse_echo(argc, argv, {"stall", "stall_alone"});
   bench::raise_descriptor_limit();
   auto const signals = bench::block_sigterm();  // before there are workers
-  bench::counted_calls calls;
-  std::uint64_t polls = 0;
   {
     weft::runtime_options options;
     options.workers = args.threads;
@@ -62,9 +60,8 @@ int main(int argc, char** argv) {
       serve(listener, args.variant.empty() ? 0 : args.threads);
     });
     bench::wait_for_signal(signals);
-    polls = rt.stats().polls;
     server.cancel();
     server.wait();
   }
-  calls.report(polls);
+  bench::report_calls();
 }

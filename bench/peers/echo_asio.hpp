@@ -2,6 +2,7 @@
 /// @file
 /// What both Asio servers share: an io_context for each thread, and the end.
 
+#include "../counted_calls.hpp"
 #include "../echo.hpp"
 
 #include <memory>
@@ -54,4 +55,5 @@ void serve(bench::echo_arguments const& args, Accept accept) {
   accept(acceptor, all);
   bench::announce(acceptor.local_endpoint().port());
   all.run();
+  bench::report_calls();
 }

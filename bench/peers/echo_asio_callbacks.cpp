@@ -18,7 +18,9 @@ public:
 private:
   void write(std::size_t size) {
     asio::async_write(socket_, asio::buffer(buffer_, size), [self = shared_from_this()](auto error, std::size_t) {
-      if (!error) self->read();
+      if (error) return;
+      bench::count_echo();
+      self->read();
     });
   }
 

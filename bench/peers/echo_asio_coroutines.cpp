@@ -10,6 +10,7 @@ asio::awaitable<void> echo(tcp::socket socket) try {
   for (;;) {
     auto const size = co_await socket.async_read_some(asio::buffer(buffer), asio::use_awaitable);
     co_await asio::async_write(socket, asio::buffer(buffer, size), asio::use_awaitable);
+    bench::count_echo();
   }
 } catch (boost::system::system_error const&) {
   // The other side has closed.

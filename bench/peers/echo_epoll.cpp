@@ -1,7 +1,7 @@
 /// @file
 /// Echo by a bare epoll loop: what bounds all servers from below. Each thread has a loop and a listener of its own.
-/// Counts its system calls as it makes them, in a plain variable of the thread.
 
+#include "../counted_calls.hpp"
 #include "../echo.hpp"
 
 #include <memory>
@@ -13,11 +13,6 @@
 
 namespace {
 
-struct counts {
-  std::uint64_t calls = 0;
-  std::uint64_t echoes = 0;
-};
-
 class echo_loop {
 public:
   echo_loop(std::uint16_t& port, int stop) : listener_{bench::shared_listener(port)}, stop_{stop} {
@@ -25,15 +20,14 @@ public:
     watch(stop_);
   }
 
-  counts run() {
+  void run() {
     std::array<epoll_event, 256> events{};
     for (;;) {
-      ++counted_.calls;
       int const ready = ::epoll_wait(epoll_, events.data(), events.size(), -1);
       if (ready < 0 && errno != EINTR) bench::fail("epoll_wait");
       for (int i = 0; i < ready; ++i) {
         int const fd = events[static_cast<std::size_t>(i)].data.fd;
-        if (fd == stop_) return counted_;
+        if (fd == stop_) return;
         if (fd == listener_) {
           accept();
         } else {
@@ -56,27 +50,22 @@ private:
     if (fd < 0) return;
     bench::no_delay(fd);
     watch(fd);
-    counted_.calls += 3;
   }
 
   void echo(int fd) {
-    ++counted_.calls;
     auto const size = ::recv(fd, buffer_.data(), buffer_.size(), 0);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (size > 0) {
-      ++counted_.calls;
-      ++counted_.echoes;
+      bench::count_echo();
       // An echo always fits the socket's buffer, because its sender waits for it before it sends more.
       if (::send(fd, buffer_.data(), static_cast<std::size_t>(size), MSG_NOSIGNAL) == size) return;
     }
-    ++counted_.calls;
     ::close(fd);
   }
 
   int epoll_ = bench::checked(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   int listener_;
   int stop_;
-  counts counted_;
   std::array<char, bench::echo_buffer> buffer_{};
 };
 
@@ -89,21 +78,13 @@ int main(int argc, char** argv) {
   int const stop = bench::checked(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd");
   std::vector<std::unique_ptr<echo_loop>> loops;
   for (unsigned i = 0; i < args.threads; ++i) loops.push_back(std::make_unique<echo_loop>(args.port, stop));
-  std::vector<counts> counted(args.threads);
   std::vector<std::thread> threads;
-  for (unsigned i = 0; i < args.threads; ++i) {
-    threads.emplace_back([&, i] { counted[i] = loops[i]->run(); });
+  for (auto& loop : loops) {
+    threads.emplace_back([&loop = *loop] { loop.run(); });
   }
   bench::announce(args.port);
   bench::wait_for_signal(signals);
   ::eventfd_write(stop, 1);
-  counts all;
-  for (unsigned i = 0; i < args.threads; ++i) {
-    threads[i].join();
-    all.calls += counted[i].calls;
-    all.echoes += counted[i].echoes;
-  }
-  if (all.echoes > 0) {
-    std::printf("system_calls_per_req %.4f calls\n", static_cast<double>(all.calls) / static_cast<double>(all.echoes));
-  }
+  for (auto& thread : threads) thread.join();
+  bench::report_calls();
 }

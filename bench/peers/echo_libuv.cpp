@@ -1,9 +1,12 @@
 /// @file
 /// Echo on libuv. Each thread has a loop and a listener of its own.
 
+#include "../counted_calls.hpp"
 #include "../echo.hpp"
 
+#include <memory>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -36,7 +39,8 @@ void on_read(uv_stream_t* stream, ssize_t size, uv_buf_t const* buffer) {
   int const result = uv_write(&c->request, stream, &answer, 1, [](uv_write_t* request, int status) {
     if (status < 0) close(static_cast<connection*>(request->handle->data));
   });
-  if (result < 0) close(c);
+  if (result < 0) return close(c);
+  bench::count_echo();
 }
 
 void on_connection(uv_stream_t* listener, int status) {
@@ -84,4 +88,5 @@ int main(int argc, char** argv) {
   bench::wait_for_signal(signals);
   for (auto& s : servers) uv_async_send(&s->stop);
   for (auto& t : threads) t.join();
+  bench::report_calls();
 }
