@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cerrno>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -68,6 +69,12 @@ public:
 
   // Linux has closed it whatever it says; what else it may say of a file concerns data that was written before.
   int close(int fd) noexcept override { return or_error(::close(fd)); }
+
+  int poll(int fd, short events) noexcept override {
+    pollfd asked{fd, events, 0};
+    int const status = or_error(::poll(&asked, 1, 0));
+    return status < 0 ? status : asked.revents;
+  }
 };
 
 std::atomic<system_calls*> calls_set{nullptr};

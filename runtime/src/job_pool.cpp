@@ -283,13 +283,11 @@ void job_pool::finish(offload_job& job) noexcept {
     while (wait_node* const node = end.pop_front()) (void)node->owner->notify();
   }  // if it has not been left, the job is gone once the section ends
   if (!left) return;
-  scheduler& home = *job.home;
-  if (auto error = job.failure()) {
-    home.records->report_unhandled(std::move(error), job.name.empty() ? "offload" : job.name);
-  }
-  home.left.remove(job);
+  scheduler* const home = job.home;
+  report_failure(job);
+  if (home != nullptr) home->left.remove(job);
   job.discard();
-  home.left.done();
+  if (home != nullptr) home->left.done();
   if (!of_runtime()) leave();
 }
 
@@ -380,6 +378,14 @@ std::size_t job_pool::sleeping() const noexcept {
 std::size_t job_pool::running() const noexcept {
   std::lock_guard const lock{mutex_};
   return running_;
+}
+
+void report_failure(offload_job const& job) noexcept {
+  auto const error = job.failure();
+  if (!error) return;
+  auto const name = job.name.empty() ? std::string_view{"offload"} : job.name;
+  if (job.home != nullptr) return job.home->records->report_unhandled(error, name);
+  print_unhandled(error, name, {});
 }
 
 running_job describe(offload_job const& job) noexcept {

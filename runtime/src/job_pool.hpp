@@ -53,6 +53,9 @@ struct running_job {
 /// For a report: one line.
 [[nodiscard]] std::string to_string(running_job const& job);
 
+/// Of a job that has been left and has run: passes on what it threw, if anything.
+void report_failure(offload_job const& job) noexcept;
+
 struct job_pool_options {
   std::string name;
   std::string thread_name;  ///< an index is added

@@ -52,8 +52,8 @@ wake_cause wait_for_end(offload_job& job, cancellation mode) {
 
 /// The caller goes, and the job, which runs, stays.  @returns false if it has ended meanwhile
 bool leave(offload_job& job) noexcept {
-  scheduler& home = *job.home;
-  home.left.add(job);  // first: once `left` is set, the job may be gone
+  scheduler* const home = job.home;  // null: a thread leaves, in a scope of its own, and no runtime waits for the job
+  if (home != nullptr) home->left.add(job);  // first: once `left` is set, the job may be gone
   {
     wait_list::section end{job.end};
     if (end.flags() == 0) {
@@ -61,8 +61,10 @@ bool leave(offload_job& job) noexcept {
       return true;
     }
   }
-  home.left.remove(job);
-  home.left.done();
+  if (home != nullptr) {
+    home->left.remove(job);
+    home->left.done();
+  }
   return false;
 }
 
@@ -99,15 +101,13 @@ job_outcome pass(job_pool& pool, offload_job& job, std::stop_source& stop, bool 
   if (!was_cancelled) return job_outcome::ended;
   stop.request_stop();
   if (pool.withdraw(job)) return job_outcome::cancelled;
-  if (may_leave) {
+  if (may_leave && job.within == nullptr) {  // from within another call it would refer to that
     if (leave(job)) {
       inside.hand_over();
       return job_outcome::left;
     }
     job.end.wait_unlocked();  // as above
-    if (auto error = job.failure()) {
-      job.home->records->report_unhandled(std::move(error), job.name.empty() ? "offload" : job.name);
-    }
+    report_failure(job);
     return job_outcome::cancelled;
   }
   (void)wait_for_end(job, cancellation::ignored);  // the job refers to our stack

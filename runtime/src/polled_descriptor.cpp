@@ -178,6 +178,15 @@ void polled_descriptor::arm(readiness what) {
   if_it_fails.of = nullptr;
 }
 
+// release: pairs with close(). The reference stays, so that the line can be left.
+void polled_descriptor::use::pause() noexcept { (void)of_.word_.fetch_sub(one_use, std::memory_order_release); }
+
+bool polled_descriptor::use::resume() noexcept {
+  // acquire: as in the constructor.
+  open_ = !is_closed(of_.word_.fetch_add(one_use, std::memory_order_acquire));
+  return open_;
+}
+
 descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadline) {
   if (!open_) return descriptor_outcome::closed;
   check_not_forked();
@@ -193,12 +202,10 @@ descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadl
     of_.leave_line(what, node);
     throw;
   }
-  // release: pairs with close(). The reference stays, so that the line can be left.
-  (void)of_.word_.fetch_sub(one_use, std::memory_order_release);
+  pause();
   auto const cause = self.wait(deadline);
   if (cause != wake_cause::notified) of_.leave_line(what, node);
-  // acquire: as in the constructor.
-  open_ = !is_closed(of_.word_.fetch_add(one_use, std::memory_order_acquire));
+  (void)resume();
   self.rethrow(cause);
   if (!open_) return descriptor_outcome::closed;
   return cause == wake_cause::notified ? descriptor_outcome::ready : descriptor_outcome::timed_out;

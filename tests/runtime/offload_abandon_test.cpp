@@ -12,6 +12,7 @@
 #include "scheduler.hpp"
 #include "worker.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/offload_pool.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
@@ -221,6 +222,33 @@ TEST_CASE("abandon: a pool's shutdown waits for calls that were left", "[offload
     state->gate.set();
     verify(pool.shutdown(1h));
   });
+}
+
+TEST_CASE("abandon: a thread whose time limit passes leaves the call, too, and the pool waits for it",
+          "[offload_pool][abandon]") {
+  auto const state = std::make_shared<shared_state>();
+  bool left = false;
+  {
+    weft::offload_pool pool{{.threads = 1}};
+    weft::cancel_scope scope;
+    std::thread canceller{[&, state] {
+      state->started.wait();
+      scope.cancel();
+    }};
+    left = !scope.run([&] {
+      pool.run(abandon, [state] {
+        state->started.set();
+        state->gate.wait();
+        state->finished.set();
+      });
+    });
+    canceller.join();
+    CHECK_FALSE(state->finished.is_set());
+    CHECK(pool.running() == 1);
+    state->gate.set();
+  }
+  CHECK(left);
+  CHECK(state->finished.is_set());
 }
 
 TEST_CASE("abandon: a call whose caller is cancelled before it starts never runs", "[offload][abandon]") {

@@ -4,6 +4,8 @@
 
 #include <weft/io/endpoint.hpp>
 #include <weft/io/error.hpp>
+#include <weft/io/readiness.hpp>
+#include <weft/io/resolve.hpp>
 #include <weft/io/stream.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>

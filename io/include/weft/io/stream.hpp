@@ -75,6 +75,7 @@ protected:
   [[nodiscard]] detail::open_descriptor const& descriptor() const noexcept { return descriptor_; }
 
 private:
+  friend struct detail::descriptor_access;
   detail::open_descriptor descriptor_;
   carrier carrier_ = carrier::socket;
 };

@@ -40,6 +40,7 @@ public:
   [[nodiscard]] int native_handle() const noexcept { return descriptor_.number(); }
 
 private:
+  friend struct detail::descriptor_access;
   explicit tcp_listener(detail::open_descriptor descriptor) noexcept : descriptor_(std::move(descriptor)) {}
 
   detail::open_descriptor descriptor_;

@@ -3,12 +3,23 @@
 /// TCP connections.
 
 #include <weft/io/endpoint.hpp>
+#include <weft/io/resolve.hpp>
 #include <weft/io/stream.hpp>
 
 #include <chrono>
+#include <string_view>
 #include <system_error>
 
 namespace weft::inline v0::io {
+
+/// Choices for a connection to a host by its name.
+struct connect_options {
+  resolve_options names{};
+  /// How long an attempt is waited for alone before the next address is tried beside it.
+  std::chrono::nanoseconds stagger = std::chrono::milliseconds{250};
+  /// After which all ends with std::errc::timed_out.
+  std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max();
+};
 
 /// One end of a TCP connection. A stream.
 class tcp_stream : public stream {
@@ -18,6 +29,16 @@ public:
   /// Connects.  @throws std::system_error, naming the endpoint  A cancellation point.
   [[nodiscard]] static tcp_stream connect(endpoint const& to);
   [[nodiscard]] static tcp_stream connect(endpoint const& to, std::error_code& ec);
+
+  /// Connects to one of the addresses of `host`, which resolve() finds. If there are several, the next is tried when
+  /// one has failed, or has not answered for `stagger`, IPv6 and IPv4 in turn; the first that answers it is, and the
+  /// others are given up ("happy eyeballs", RFC 8305).
+  /// @throws std::system_error  with the error of the first address, and what each said in its text; as resolve()
+  /// @par Cancellation
+  /// A cancellation point; cancelled means that there is no connection.
+  [[nodiscard]] static tcp_stream connect(std::string_view host, service at, connect_options const& options = {});
+  [[nodiscard]] static tcp_stream connect(std::string_view host, service at, connect_options const& options,
+                                          std::error_code& ec);
 
   /// Says that no more is coming (`send`: the other side reads to the end), or that no more is wanted. Does not wait.
   void shutdown(direction which);

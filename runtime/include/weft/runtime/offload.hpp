@@ -23,7 +23,8 @@ struct offload_options {
   std::string_view name{};
   /// A caller that is cancelled while the call runs leaves at once. The call goes on; its stop token is stopped, its
   /// result is dropped, and its exception goes to `on_unhandled_exception`. The shutdown of the caller's runtime still
-  /// waits for it.
+  /// waits for it. A thread in a cancel scope of its own leaves, too, if that is not within another offloaded call;
+  /// then the exception is reported on stderr, and only the pool waits.
   bool abandon_on_cancel = false;
 };
 

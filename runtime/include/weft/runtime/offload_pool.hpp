@@ -59,7 +59,7 @@ public:
   decltype(auto) run(F&& f, Args&&... args) {
     return detail::run_borrowed({pool_.get()}, std::forward<F>(f), std::forward<Args>(args)...);
   }
-  /// The same with choices, as of offload(). A thread is never cancelled, so it never leaves a call.
+  /// The same with choices, as of offload(). A thread may be in cancel scopes, too.
   template <class F, class... Args>
   auto run(offload_options const& options, F&& f, Args&&... args) {
     return detail::run_owned({pool_.get()}, options, std::forward<F>(f), std::forward<Args>(args)...);

@@ -8,6 +8,7 @@
 #include <weft/runtime/waiter.hpp>
 
 #include <cerrno>
+#include <concepts>
 #include <cstddef>
 #include <memory>
 #include <sys/types.h>
@@ -103,6 +104,18 @@ private:
 
   owned_descriptor polled_;
   system_calls* calls_ = nullptr;
+};
+
+/// The descriptor of an I/O object, whose friend this is.
+struct descriptor_access {
+  template <class T>
+  static auto of(T const& object) noexcept -> decltype((object.descriptor_)) {
+    return object.descriptor_;
+  }
+};
+template <class T>
+concept has_descriptor = requires(T const& object) {
+  { descriptor_access::of(object) } -> std::same_as<open_descriptor const&>;
 };
 
 }  // namespace weft::inline v0::detail

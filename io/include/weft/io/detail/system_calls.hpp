@@ -9,7 +9,9 @@
 
 #include <weft/runtime/detail/polled_descriptor.hpp>
 
+#include <cerrno>
 #include <cstddef>
+#include <memory>
 #include <sys/types.h>
 
 struct sockaddr;
@@ -17,6 +19,8 @@ struct msghdr;
 struct iovec;
 
 namespace weft::inline v0::detail {
+
+class name_service;
 
 class system_calls {
 public:
@@ -47,6 +51,16 @@ public:
   virtual ssize_t writev(int fd, iovec const* from, int count) noexcept = 0;
 
   virtual int close(int fd) noexcept = 0;
+
+  /// Which of POLLIN and POLLOUT in `events` hold now, or POLLERR and the like.  @returns -ENOSYS: it cannot tell
+  virtual int poll(int fd, short events) noexcept {
+    (void)fd;
+    (void)events;
+    return -ENOSYS;
+  }
+
+  /// Who knows names, see name_service.hpp; null: the system.
+  [[nodiscard]] virtual std::shared_ptr<name_service> names() { return nullptr; }
 
   /// Who reports readiness of the descriptors that come out of here.
   [[nodiscard]] virtual descriptor_kind kind() const noexcept { return descriptor_kind::real; }

@@ -81,6 +81,11 @@ public:
     ///   of one that cannot be watched
     [[nodiscard]] descriptor_outcome wait(readiness what, time_point deadline = never);
 
+    /// For who stands in line: lets go of the number, for which close() need not wait then, and keeps the rest.
+    void pause() noexcept;
+    /// After pause(), out of line again.  @returns false if it has been closed: the number must not be used
+    bool resume() noexcept;
+
   private:
     polled_descriptor& of_;
     bool open_;
@@ -93,6 +98,7 @@ public:
 
   /// Puts `node` in line.  @returns false if it is ready, or closed, by now: then it is not in
   [[nodiscard]] bool enter_line(readiness what, wait_node& node) noexcept;
+  /// For one that has not been chosen.
   void leave_line(readiness what, wait_node& node) noexcept;
   /// After enter_line(): sees to it that somebody reports.
   /// @throws as use::wait()

@@ -1,0 +1,331 @@
+/// @file
+/// Waiting until a descriptor is ready, alone and in a select.
+
+#include <weft/io/readiness.hpp>
+
+#include "support/catch.hpp"
+#include "support/run_on.hpp"
+#include "support/scale.hpp"
+#include "support/throws.hpp"
+#include "support/verify.hpp"
+
+#include <weft/io/tcp_listener.hpp>
+#include <weft/io/tcp_stream.hpp>
+#include <weft/runtime/simulation.hpp>
+#include <weft/runtime/spawn.hpp>
+#include <weft/runtime/task.hpp>
+#include <weft/runtime/testing.hpp>
+#include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timeout.hpp>
+#include <weft/sync/channel.hpp>
+#include <weft/sync/event.hpp>
+#include <weft/sync/select.hpp>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <fcntl.h>
+#include <optional>
+#include <span>
+#include <sys/socket.h>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+using namespace std::chrono_literals;
+using namespace weft::io;
+using namespace weft::test;
+
+namespace {
+
+/// Two ends of a stream, which block, as those of other libraries may.
+struct two_ends {
+  two_ends() { REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) == 0); }
+  two_ends(two_ends const&) = delete;
+  ~two_ends() {
+    for (int const fd : fds) ::close(fd);
+  }
+  void give() const { verify(::send(fds[1], "x", 1, MSG_NOSIGNAL) == 1); }
+  bool take() const {
+    char byte = 0;
+    return ::recv(fds[0], &byte, 1, MSG_DONTWAIT) == 1;
+  }
+  void fill() const {
+    std::array<char, 4096> block{};
+    while (::send(fds[0], block.data(), block.size(), MSG_DONTWAIT) > 0) {
+    }
+  }
+  void drain() const {
+    std::array<char, 4096> block{};
+    while (::recv(fds[1], block.data(), block.size(), MSG_DONTWAIT) > 0) {
+    }
+  }
+  std::array<int, 2> fds{-1, -1};
+};
+
+constexpr weft::spawn_options eagerly{.start = weft::start::eager};
+
+struct connection {
+  tcp_stream here;
+  tcp_stream there;
+};
+connection connected_pair() {
+  auto listener = tcp_listener::bind({ip_address::loopback_v4(), 0});
+  auto here = tcp_stream::connect(listener.local_endpoint());
+  return {std::move(here), listener.accept()};
+}
+
+}  // namespace
+
+TEST_CASE("a fiber waits until another library's descriptor can be read, and written", "[io][readiness]") {
+  run_on(some_workers(), [] {
+    two_ends ends;
+    for (int i = 0; i < 50; ++i) {
+      auto reader = weft::spawn(eagerly, [&] {
+        wait_readable(ends.fds[0]);
+        verify(ends.take());
+      });
+      verify(!reader.ready());
+      ends.give();
+      reader.get();
+    }
+    ends.fill();
+    auto writer = weft::spawn(eagerly, [&] { wait_writable(ends.fds[0]); });
+    verify(!wait_writable_for(ends.fds[0], 0s));
+    ends.drain();
+    writer.get();
+    verify(wait_writable_for(ends.fds[0], 1h));
+    verify((::fcntl(ends.fds[0], F_GETFL) & O_NONBLOCK) == 0);  // as it was
+  });
+}
+
+TEST_CASE("what is ready needs no waiting, and is so again until it is read", "[io][readiness]") {
+  run_on(some_workers(), [] {
+    two_ends ends;
+    ends.give();
+    for (int i = 0; i < 3; ++i) wait_readable(ends.fds[0]);
+    verify(wait_readable_for(ends.fds[0], 0s));
+    verify(ends.take());
+    verify(!wait_readable_for(ends.fds[0], 0s));
+    verify(!wait_readable_for(ends.fds[0], -1s));
+    ::shutdown(ends.fds[1], SHUT_WR);  // the end of the stream can be read
+    wait_readable(ends.fds[0]);
+  });
+}
+
+TEST_CASE("a wait for readiness ends with its time", "[io][readiness]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    two_ends ends;
+    auto const began = weft::testing::now();
+    CHECK_FALSE(wait_readable_for(ends.fds[0], 1h));
+    CHECK(weft::testing::now() - began == 1h);
+    CHECK_FALSE(wait_readable_until(ends.fds[0], began));
+    CHECK_THROWS_AS(weft::with_timeout(1h, [&] { wait_readable(ends.fds[0]); }), weft::timeout_error);
+    CHECK(weft::select(weft::on_readable(ends.fds[0]), weft::on_timeout(1h)) == 1);
+    CHECK(weft::testing::now() - began == 3h);
+    std::error_code ec;
+    CHECK_FALSE(wait_readable_for(ends.fds[0], 1h, ec));
+    CHECK_FALSE(ec);
+  });
+}
+
+TEST_CASE("closed descriptors, numbers that are none, regular files", "[io][readiness]") {
+  run_on(some_workers(), [] {
+    int const closed = ::dup(0);
+    ::close(closed);
+    for (int const none : {closed, -1, 1'000'000'000}) {
+      std::error_code ec;
+      wait_readable(none, ec);
+      verify(ec == std::errc::bad_file_descriptor);
+      verify(!wait_writable_for(none, 1h, ec));
+      verify(ec == std::errc::bad_file_descriptor);
+      verify(throws<std::system_error>([&] { wait_readable(none); }));
+      verify(throws<std::system_error>([&] { (void)weft::select(weft::on_readable(none), weft::on_timeout(1h)); }));
+    }
+    tcp_stream const never_open;
+    verify(throws<std::system_error>([&] { wait_readable(never_open); }));
+    int const file = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    verify(file >= 0);
+    wait_readable(file);
+    verify(weft::select(weft::on_timeout(1h), weft::on_readable(file)) == 1);
+    ::close(file);
+  });
+}
+
+TEST_CASE("on a plain thread: asks, but does not wait", "[io][readiness]") {
+  two_ends ends;
+  CHECK_THROWS_AS(wait_readable(ends.fds[0]), weft::no_runtime);
+  CHECK_FALSE(wait_readable_for(ends.fds[0], 0s));
+  CHECK_THROWS_AS(weft::select(weft::on_readable(ends.fds[0]), weft::on_timeout(1h)), weft::no_runtime);
+  CHECK(weft::select(weft::on_readable(ends.fds[0]), weft::otherwise()) == 1);
+  ends.give();
+  wait_readable(ends.fds[0]);
+  CHECK(weft::select(weft::on_readable(ends.fds[0]), weft::on_timeout(1h)) == 0);
+}
+
+TEST_CASE("in a simulation real descriptors are refused", "[io][readiness]") {
+  two_ends ends;
+  weft::testing::simulation simulated{1, {.report_failure = false}};
+  simulated.run([&] {
+    verify(throws<weft::error>([&] { wait_readable(ends.fds[0]); }));
+    verify(throws<weft::error>([&] { (void)weft::select(weft::on_readable(ends.fds[0]), weft::on_timeout(1h)); }));
+  });
+}
+
+TEST_CASE("select: a descriptor beside a channel", "[io][readiness][select]") {
+  run_on(some_workers(), [] {
+    two_ends ends;
+    weft::channel<int> ch{1};
+    for (int i = 0; i < 100; ++i) {
+      std::optional<int> got;
+      bool read = false;
+      auto selecting = weft::spawn(eagerly, [&] {
+        return weft::select(weft::on_readable(ends.fds[0], [&] { read = ends.take(); }),
+                            weft::on_receive(ch, [&](std::optional<int> value) { got = value; }));
+      });
+      if (i % 2 == 0) {
+        ends.give();
+        verify(selecting.get() == 0);
+        verify(read && !got);
+      } else {
+        ch.send(i);
+        verify(selecting.get() == 1);
+        verify(!read && got == i);
+      }
+    }
+  });
+}
+
+TEST_CASE("select: two descriptors, and both directions of one", "[io][readiness][select]") {
+  run_on(some_workers(), [] {
+    two_ends one;
+    two_ends other;
+    for (int i = 0; i < 100; ++i) {
+      auto const& ready = i % 2 == 0 ? one : other;
+      auto selecting = weft::spawn(
+          eagerly, [&] { return weft::select(weft::on_readable(one.fds[0]), weft::on_readable(other.fds[0])); });
+      ready.give();
+      verify(selecting.get() == static_cast<std::size_t>(i % 2));
+      verify(ready.take());
+    }
+    one.fill();
+    auto selecting = weft::spawn(
+        eagerly, [&] { return weft::select(weft::on_readable(one.fds[0]), weft::on_writable(one.fds[0])); });
+    one.drain();
+    verify(selecting.get() == 1);
+  });
+}
+
+TEST_CASE("select: a stream and a listener of weft's, without reading or accepting", "[io][readiness][select]") {
+  run_on(some_workers(), [] {
+    auto listener = tcp_listener::bind({ip_address::loopback_v4(), 0});
+    auto selecting = weft::spawn(eagerly, [&] { return weft::select(weft::on_readable(listener)); });
+    auto here = tcp_stream::connect(listener.local_endpoint());
+    verify(selecting.get() == 0);
+    auto there = listener.accept();
+    for (int i = 0; i < 50; ++i) {
+      auto waits = weft::spawn(eagerly, [&] { return weft::select(weft::on_readable(here)); });
+      verify(!waits.ready());
+      there.write_all("x");
+      verify(waits.get() == 0);
+      std::byte one{};
+      verify(here.read_some(std::span{&one, 1}) == 1);
+      verify(!wait_readable_for(here, 0s));
+    }
+    wait_writable(here);
+  });
+}
+
+TEST_CASE("H9: who selects a stream that is closed, and gone, meanwhile is told so", "[io][readiness][select]") {
+  run_on(some_workers(), [] {
+    for (int i = 0; i < 50; ++i) {
+      std::optional<connection> both{connected_pair()};
+      std::error_code waited;
+      auto selecting = weft::spawn(eagerly, [&] {
+        try {
+          (void)weft::select(weft::on_readable(both->here), weft::on_timeout(1h));
+        } catch (std::system_error const& e) {
+          return e.code();
+        }
+        return std::error_code{};
+      });
+      auto waiting = weft::spawn(eagerly, [&] { wait_readable(both->here, waited); });
+      if (i % 2 == 0) both->here.close();
+      both.reset();
+      verify(selecting.get() == std::errc::bad_file_descriptor);
+      waiting.get();
+      verify(waited == std::errc::bad_file_descriptor);
+    }
+  });
+}
+
+TEST_CASE("rule 3: a readiness and a cancellation at once: one of them", "[io][readiness][select]") {
+  run_on(some_workers(), [] {
+    two_ends ends;
+    for (int i = 0; i < 200; ++i) {
+      auto selecting = weft::spawn(eagerly,
+                                   [&] { return weft::select(weft::on_readable(ends.fds[0]), weft::on_timeout(1h)); });
+      if (i % 2 == 0) {
+        ends.give();
+        selecting.cancel();
+      } else {
+        selecting.cancel();
+        ends.give();
+      }
+      try {
+        verify(selecting.get() == 0);
+      } catch (weft::cancelled const&) {
+      }
+      verify(wait_readable_for(ends.fds[0], 0s));  // it stays so
+      verify(ends.take());
+    }
+  });
+}
+
+TEST_CASE("soak: selects over descriptors and a channel miss nothing, whoever else reads", "[io][readiness][select]") {
+  run_on(some_workers(), [] {
+    constexpr int readers = 4;
+    auto const each = static_cast<int>(scaled(2000));
+    std::array<two_ends, 3> ends;
+    weft::channel<int> ch{2};
+    weft::event stop;
+    std::atomic<int> taken{0};
+    std::vector<weft::task<void>> reading;
+    for (int r = 0; r < readers; ++r) {
+      reading.push_back(weft::spawn([&] {
+        auto const take = [&taken](two_ends const& from) {
+          if (from.take()) ++taken;
+        };
+        bool stopped = false;
+        while (!stopped) {
+          (void)weft::select(weft::on_readable(ends[0].fds[0], [&] { take(ends[0]); }),
+                             weft::on_readable(ends[1].fds[0], [&] { take(ends[1]); }),
+                             weft::on_readable(ends[2].fds[0], [&] { take(ends[2]); }),
+                             weft::on_receive(ch, [&](std::optional<int>) { ++taken; }),
+                             weft::on_event(stop, [&] { stopped = true; }));
+        }
+      }));
+    }
+    std::vector<weft::task<void>> writing;
+    for (int w = 0; w < 4; ++w) {
+      writing.push_back(weft::spawn([&, w] {
+        for (int i = 0; i < each; ++i) {
+          if (w == 3) {
+            ch.send(i);
+          } else {
+            wait_writable(ends[static_cast<std::size_t>(w)].fds[1]);
+            ends[static_cast<std::size_t>(w)].give();
+          }
+          if (i % 7 == 0) weft::yield();
+        }
+      }));
+    }
+    for (auto& t : writing) t.get();
+    while (taken < 4 * each) weft::yield();
+    stop.set();
+    for (auto& t : reading) t.get();
+    verify(taken == 4 * each);
+  });
+}
