@@ -12,8 +12,6 @@
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>
 #include <weft/runtime/runtime.hpp>
-#include <weft/runtime/spawn.hpp>
-#include <weft/runtime/task.hpp>
 
 #include <algorithm>
 #include <arpa/inet.h>
@@ -29,7 +27,6 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <netinet/in.h>
-#include <optional>
 #include <pthread.h>
 #include <span>
 #include <stop_token>
@@ -52,15 +49,6 @@ std::size_t open_numbers_of_process() {
   std::size_t count = 0;
   for (auto const& e : std::filesystem::directory_iterator{"/proc/self/fd"}) count += e.path().empty() ? 0U : 1U;
   return count;
-}
-
-std::chrono::microseconds cpu_time() {
-  rusage used{};
-  ::getrusage(RUSAGE_SELF, &used);
-  auto const of = [](timeval const& t) {
-    return std::chrono::seconds{t.tv_sec} + std::chrono::microseconds{t.tv_usec};
-  };
-  return of(used.ru_utime) + of(used.ru_stime);
 }
 
 void echo(tcp_stream s) {
