@@ -87,12 +87,12 @@ system_calls& kernel_calls() noexcept {
 }
 
 system_calls& current_calls() noexcept {
-  if (environment* const world = current_environment(); world != nullptr) {
-    if (system_calls* const own = world->calls(); own != nullptr) return *own;
-  }
+  environment* const world = current_environment();
+  system_calls* const own = world != nullptr ? world->calls() : nullptr;
+  system_calls& at_bottom = own != nullptr ? *own : kernel_calls();
   // acquire: pairs with set_calls().
   system_calls* const set = calls_set.load(std::memory_order_acquire);
-  return set != nullptr ? *set : kernel_calls();
+  return set != nullptr && &set->beneath() == &at_bottom ? *set : at_bottom;
 }
 
 // release: publishes the object to current_calls().

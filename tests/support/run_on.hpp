@@ -4,6 +4,7 @@
 /// nothing left over at the end.
 
 #include "catch.hpp"
+#include "one_byte_io.hpp"
 #include "scale.hpp"
 
 #include <weft/runtime/runtime.hpp>

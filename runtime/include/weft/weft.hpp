@@ -6,6 +6,7 @@
 #include <weft/io/error.hpp>
 #include <weft/io/readiness.hpp>
 #include <weft/io/resolve.hpp>
+#include <weft/io/serve.hpp>
 #include <weft/io/stream.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>

@@ -66,14 +66,17 @@ public:
   [[nodiscard]] virtual descriptor_kind kind() const noexcept { return descriptor_kind::real; }
   /// `of`, with the number of an open descriptor, is what those who wait for it wait on, until that is closed.
   virtual void watched(polled_descriptor& of) noexcept { (void)of; }
+  /// Those that these stand in front of, at the very bottom.
+  [[nodiscard]] virtual system_calls& beneath() noexcept { return *this; }
 };
 
 /// Those of the kernel.
 [[nodiscard]] system_calls& kernel_calls() noexcept;
-/// Those that new descriptors use: of the calling fiber's environment if that has its own, or those that were set, or
-/// the kernel's.
+/// Those that new descriptors use: of the calling fiber's environment if that has its own, or else the kernel's; or
+/// what was set in front of those.
 [[nodiscard]] system_calls& current_calls() noexcept;
-/// For tests: what current_calls() gives from now on; null: the kernel's.  @returns what it was
+/// For tests: what current_calls() gives from now on, in place of what is beneath(); null: nothing.
+/// @returns what was set before
 system_calls* set_calls(system_calls* calls) noexcept;
 
 }  // namespace weft::inline v0::detail
