@@ -24,8 +24,7 @@ namespace {
 class iovec_array {
 public:
   template <class Byte>
-  explicit iovec_array(std::span<std::span<Byte> const> pieces) noexcept
-      : count_(std::min(pieces.size(), vectors_.size())) {
+  explicit iovec_array(std::span<std::span<Byte> const> pieces) noexcept : count_(std::min(pieces.size(), most)) {
     for (std::size_t i = 0; i < count_; ++i) {
       vectors_[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
       bytes_ += pieces[i].size();
@@ -42,7 +41,8 @@ public:
   }
 
 private:
-  std::array<iovec, detail::pieces<std::byte>::most> vectors_;
+  static constexpr std::size_t most = detail::pieces<std::byte>::most;
+  std::array<iovec, most> vectors_;
   std::size_t count_;
   std::size_t bytes_ = 0;
 };
