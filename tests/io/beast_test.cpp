@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
+#include <unistd.h>
 #include <utility>
 
 namespace {
@@ -133,8 +134,8 @@ TEST_CASE("HTTP by Boost.Beast, requests on one connection", "[io][asio]") {
 }
 
 TEST_CASE("WebSockets by Boost.Beast, from the handshake to the close, without a thread of Asio's", "[io][asio]") {
+  auto const before = threads_of_this_process();
   run_on(some_workers(), [] {
-    auto const before = threads_of_this_process();
     auto const exchange = [](auto ends) {
       auto server = weft::spawn([s = std::move(ends.second)]() mutable { serve_websocket(std::move(s)); });
       use_websocket(std::move(ends.first));
@@ -142,8 +143,10 @@ TEST_CASE("WebSockets by Boost.Beast, from the handshake to the close, without a
     };
     exchange(weft::test::tcp_pair());
     exchange(weft::io::unix_stream::pair());
-    CHECK(threads_of_this_process() == before);
   });
+  // Threads that have been joined may be listed for a moment yet; one of Asio's would be there for good.
+  for (int i = 0; i < 1000 && threads_of_this_process() > before; ++i) ::usleep(10'000);
+  CHECK(threads_of_this_process() <= before);
 }
 
 TEST_CASE("errors come as Asio has them, and cancellations as weft has them", "[io][asio]") {

