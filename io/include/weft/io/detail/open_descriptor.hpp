@@ -4,6 +4,7 @@
 /// on it consists of attempts and waits.
 
 #include <weft/io/detail/system_calls.hpp>
+#include <weft/runtime/detail/fiber_record.hpp>
 #include <weft/runtime/detail/polled_descriptor.hpp>
 #include <weft/runtime/waiter.hpp>
 
@@ -66,7 +67,8 @@ public:
     if (polled_ == nullptr) return fail(ec, closed_error());
     polled_descriptor::use in_use{*polled_};
     if (!in_use) return fail(ec, closed_error());
-    bool must_wait = !polled_->seems_ready(what);
+    // Who cannot wait tries at any rate.
+    bool must_wait = !polled_->seems_ready(what) && current_fiber() != nullptr;
     for (;;) {
       if (must_wait && in_use.wait(what) == descriptor_outcome::closed) return fail(ec, closed_error());
       auto const done = attempt(*calls_, polled_->number());
