@@ -35,7 +35,7 @@ public:
   echo_counts run() {
     using namespace std::chrono_literals;
     for (std::uint8_t i = 0; i < servers; ++i) {
-      listeners_.push_back(io::tcp_listener::bind({io::ip_address{{10, 0, 0, i}}, 7}));
+      listeners_.push_back(io::tcp_listener::bind({io::ip_address{io::ip_address::v4_bytes{10, 0, 0, i}}, 7}));
     }
     weft::task_group serving;
     for (auto& listener : listeners_) serving.spawn([this, &listener] { serve(listener); });
