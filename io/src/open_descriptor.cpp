@@ -4,7 +4,7 @@ namespace weft::inline v0::detail {
 
 open_descriptor::open_descriptor(int number, system_calls& calls) : calls_(&calls) {
   try {
-    polled_ = polled_descriptor::make(number, calls.kind() == descriptor_kind::simulated ? &calls : nullptr);
+    polled_ = polled_descriptor::make(number, calls.kind());
   } catch (...) {
     (void)calls.close(number);
     throw;

@@ -37,8 +37,8 @@ constexpr int events_of(readiness what) noexcept { return what == readiness::rea
 // Lifetime
 // ---------------------------------------------------------------------------------------------------------------------
 
-polled_descriptor::polled_descriptor(int number, readiness_source* simulated_by) noexcept
-    : word_(one_reference), number_(number), simulated_by_(simulated_by) {
+polled_descriptor::polled_descriptor(int number, descriptor_kind kind) noexcept
+    : word_(one_reference), number_(number), kind_(kind) {
   for (auto& line : lines_) (void)line.try_set_flags(0, ready);
 }
 
@@ -47,8 +47,8 @@ polled_descriptor::~polled_descriptor() {
   for (auto* r = registration_.load(std::memory_order_acquire); r != nullptr;) delete std::exchange(r, r->older);
 }
 
-owned_descriptor polled_descriptor::make(int number, readiness_source* simulated_by) {
-  return owned_descriptor{new polled_descriptor(number, simulated_by)};
+owned_descriptor polled_descriptor::make(int number, descriptor_kind kind) {
+  return owned_descriptor{new polled_descriptor(number, kind)};
 }
 
 void drop_descriptor::operator()(polled_descriptor* owned) const noexcept {
@@ -146,7 +146,10 @@ void polled_descriptor::leave_line(readiness what, wait_node& node) noexcept {
 }
 
 void polled_descriptor::arm(readiness what) {
-  if (simulated_by_ != nullptr) return simulated_by_->wanted(*this, what);
+  if (kind_ == descriptor_kind::simulated) {
+    if (source_ != nullptr) source_->wanted(*this, what);
+    return;
+  }
   if ((line(what).flags() & armed) != 0) return;
   worker* const w = current_worker();
   if (w == nullptr) throw no_runtime("weft: a descriptor can be waited for on a fiber only");

@@ -42,12 +42,17 @@ echo_counts run_cluster(simulation& sim, simulated_network& net) {
 
 /// Passes all on to the simulated network, but for one report: the n-th fiber that is about to wait for what is ready
 /// by now is not told.
-class loses_a_report final : public weft::detail::system_calls {
+class loses_a_report final : public weft::detail::system_calls, public weft::detail::readiness_source {
 public:
-  loses_a_report(weft::detail::system_calls& inner, unsigned which) noexcept : inner_(inner), which_(which) {}
+  loses_a_report(simulated_network& net, unsigned which) noexcept
+      : inner_(net.calls()), reports_(net.reports()), which_(which) {}
 
   void wanted(weft::detail::polled_descriptor& of, weft::detail::readiness what) noexcept override {
-    if (++count_ != which_) inner_.wanted(of, what);
+    if (++count_ != which_) reports_.wanted(of, what);
+  }
+  void watched(weft::detail::polled_descriptor& of) noexcept override {
+    inner_.watched(of);
+    of.reported_by(*this);
   }
 
   int socket(int d, int t, int p) noexcept override { return inner_.socket(d, t, p); }
@@ -84,10 +89,10 @@ public:
   ssize_t writev(int fd, iovec const* from, int count) noexcept override { return inner_.writev(fd, from, count); }
   int close(int fd) noexcept override { return inner_.close(fd); }
   [[nodiscard]] weft::detail::descriptor_kind kind() const noexcept override { return inner_.kind(); }
-  void watched(weft::detail::polled_descriptor& of) noexcept override { inner_.watched(of); }
 
 private:
   weft::detail::system_calls& inner_;
+  weft::detail::readiness_source& reports_;
   unsigned const which_;
   unsigned count_ = 0;
 };
@@ -105,7 +110,7 @@ std::optional<failure> run_with_flaw(std::uint64_t seed, unsigned which) {
   auto faults = network_options::with_faults();
   faults.partial = 0.5;
   simulated_network net{sim, faults};
-  loses_a_report flawed{net.calls(), which};
+  loses_a_report flawed{net, which};
   net.wrap_calls(&flawed);
   try {
     (void)run_cluster(sim, net);

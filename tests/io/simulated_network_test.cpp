@@ -279,21 +279,22 @@ TEST_CASE("simulated network: reads and writes move less than they could", "[io]
 }
 
 TEST_CASE("simulated network: datagrams are lost, doubled and overtaken, if that is asked for", "[io][simulation]") {
-  auto const plain = arrivals({});
+  constexpr std::size_t plenty = 1'000'000;
+  auto const plain = arrivals({.datagram_buffer = plenty});
   REQUIRE(plain.size() == 1000);
   for (int i = 0; i < 1000; ++i) REQUIRE(plain[static_cast<std::size_t>(i)] == i);
 
-  auto const lossy = arrivals({.loss = 0.2});
+  auto const lossy = arrivals({.datagram_buffer = plenty, .loss = 0.2});
   CHECK(lossy.size() > 700);
   CHECK(lossy.size() < 900);
   CHECK(std::is_sorted(lossy.begin(), lossy.end()));
 
-  auto const doubled = arrivals({.duplicate = 0.2});
+  auto const doubled = arrivals({.datagram_buffer = plenty, .duplicate = 0.2});
   CHECK(doubled.size() > 1100);
   CHECK(doubled.size() < 1300);
   CHECK(std::set<int>(doubled.begin(), doubled.end()).size() == 1000);
 
-  auto const mixed = arrivals({.reorder = 0.2});
+  auto const mixed = arrivals({.datagram_buffer = plenty, .reorder = 0.2});
   CHECK(mixed.size() == 1000);
   CHECK(std::set<int>(mixed.begin(), mixed.end()).size() == 1000);
   CHECK_FALSE(std::is_sorted(mixed.begin(), mixed.end()));

@@ -177,6 +177,8 @@ void datagram_socket::send_off(shared_datagram what, socket_name const& to) {
 
 void datagram_socket::deliver(shared_datagram const& what, socket_name const& to) {
   if (to.at.address().is_multicast()) {
+    bool const v4 = family_ == AF_INET;
+    if (number_set(v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MULTICAST_LOOP : IPV6_MULTICAST_LOOP, 1) == 0) return;
     for (auto* const file : names_.at_port(protocol::udp, to.at.port())) {
       auto* const member = static_cast<datagram_socket*>(file);
       if (member->groups_.count(to.at.address()) != 0) member->arrive(what);

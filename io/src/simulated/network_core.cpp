@@ -109,6 +109,7 @@ auto network_core::call(char const* what, int fd, F&& f) noexcept -> decltype(f(
 void network_core::watched(weft::detail::polled_descriptor& of) noexcept {
   std::lock_guard const lock{mutex_};
   if (auto* const file = find(of.number()); file != nullptr) file->watch_by(&of);
+  of.reported_by(*this);
 }
 
 void network_core::wanted(weft::detail::polled_descriptor& of, readiness what) noexcept {

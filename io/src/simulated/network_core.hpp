@@ -22,7 +22,9 @@
 
 namespace weft::inline v0::testing {
 
-class network_core final : public weft::detail::simulated_outside, public weft::detail::system_calls {
+class network_core final : public weft::detail::simulated_outside,
+                           public weft::detail::system_calls,
+                           public weft::detail::readiness_source {
 public:
   explicit network_core(network_options const& options);
 
@@ -63,6 +65,8 @@ public:
     return weft::detail::descriptor_kind::simulated;
   }
   void watched(weft::detail::polled_descriptor& of) noexcept override;
+
+  // readiness_source
   void wanted(weft::detail::polled_descriptor& of, readiness what) noexcept override;
 
 private:

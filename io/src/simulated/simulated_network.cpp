@@ -37,6 +37,7 @@ std::vector<io::ip_address> simulated_network::addresses_of(std::string_view nam
 
 std::size_t simulated_network::open_descriptors() const noexcept { return core_->open_descriptors(); }
 weft::detail::system_calls& simulated_network::calls() noexcept { return *core_; }
+weft::detail::readiness_source& simulated_network::reports() noexcept { return *core_; }
 void simulated_network::wrap_calls(weft::detail::system_calls* by) noexcept { core_->wrap(by); }
 
 }  // namespace weft::inline v0::testing

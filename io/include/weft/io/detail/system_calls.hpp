@@ -18,8 +18,12 @@ struct iovec;
 
 namespace weft::inline v0::detail {
 
-class system_calls : public readiness_source {
+class system_calls {
 public:
+  system_calls() = default;
+  system_calls(system_calls const&) = delete;
+  virtual ~system_calls() = default;
+
   virtual int socket(int domain, int type, int protocol) noexcept = 0;
   virtual int bind(int fd, sockaddr const* to, unsigned size) noexcept = 0;
   virtual int listen(int fd, int backlog) noexcept = 0;
@@ -44,7 +48,7 @@ public:
 
   virtual int close(int fd) noexcept = 0;
 
-  /// Who reports readiness of the descriptors that come out of here: simulated, wanted() is asked.
+  /// Who reports readiness of the descriptors that come out of here.
   [[nodiscard]] virtual descriptor_kind kind() const noexcept { return descriptor_kind::real; }
   /// `of`, with the number of an open descriptor, is what those who wait for it wait on, until that is closed.
   virtual void watched(polled_descriptor& of) noexcept { (void)of; }

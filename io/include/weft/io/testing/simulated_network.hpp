@@ -23,6 +23,7 @@
 #include <vector>
 
 namespace weft::inline v0::detail {
+class readiness_source;
 class system_calls;
 }  // namespace weft::inline v0::detail
 
@@ -84,6 +85,8 @@ public:
 
   /// What takes the place of the kernel's calls.
   [[nodiscard]] weft::detail::system_calls& calls() noexcept;
+  /// Who tells fibers that what they wait for is ready.
+  [[nodiscard]] weft::detail::readiness_source& reports() noexcept;
   /// In the runs that follow, fibers get `by` in its place, which passes on to calls() what it does not change: for
   /// faults of a test's own. Null: calls() itself.
   void wrap_calls(weft::detail::system_calls* by) noexcept;

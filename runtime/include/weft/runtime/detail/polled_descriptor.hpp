@@ -45,10 +45,7 @@ public:
   virtual ~readiness_source() = default;
   /// A fiber is about to wait for `of`: became_ready() is to be called at once if it is ready, as a kernel reports a
   /// level to whoever is armed for it, and else when it becomes so.
-  virtual void wanted(polled_descriptor& of, readiness what) noexcept {
-    (void)of;
-    (void)what;
-  }
+  virtual void wanted(polled_descriptor& of, readiness what) noexcept = 0;
 };
 
 enum class descriptor_outcome : unsigned char { ready, timed_out, closed };
@@ -61,10 +58,8 @@ using owned_descriptor = std::unique_ptr<polled_descriptor, drop_descriptor>;
 
 class polled_descriptor {
 public:
-  /// @param number  of a descriptor that does not block and stays open until close()
-  /// @param simulated_by  null: it is the kernel's
-  /// @throws std::bad_alloc
-  [[nodiscard]] static owned_descriptor make(int number, readiness_source* simulated_by = nullptr);
+  /// @param number  of a descriptor that does not block and stays open until close()  @throws std::bad_alloc
+  [[nodiscard]] static owned_descriptor make(int number, descriptor_kind kind = descriptor_kind::real);
   polled_descriptor(polled_descriptor const&) = delete;
 
   [[nodiscard]] int number() const noexcept { return number_; }
@@ -76,6 +71,8 @@ public:
   void exhausted(readiness what) noexcept;
   /// A call has done all that it was asked to: the next is to be tried at once. Any thread.
   void not_exhausted(readiness what) noexcept;
+  /// Of a simulated one: who is told that somebody waits. Before anybody does.
+  void reported_by(readiness_source& source) noexcept { source_ = &source; }
   /// For its readiness_source: it can be read or written, or has failed. Wakes all who wait, as a kernel's level would,
   /// one after another. Any thread but a loop's callback.
   void became_ready(readiness what) noexcept;
@@ -122,7 +119,7 @@ private:
   friend struct drop_descriptor;
   friend struct registration;
 
-  explicit polled_descriptor(int number, readiness_source* simulated_by) noexcept;
+  explicit polled_descriptor(int number, descriptor_kind kind) noexcept;
   ~polled_descriptor();
 
   static constexpr std::uintptr_t ready = wait_list::flag_a;
@@ -151,7 +148,8 @@ private:
   std::atomic<std::uint64_t> word_;
   std::array<wait_list, 2> lines_;
   int const number_;
-  readiness_source* const simulated_by_;
+  descriptor_kind const kind_;
+  readiness_source* source_ = nullptr;  // of a simulated one: set before anybody waits
   std::atomic<registration*> registration_{nullptr};  // set under the loop's lock
 };
 
