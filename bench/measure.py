@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,9 +85,41 @@ def parse_metrics(text: str) -> dict[str, tuple[float, str]]:
     return metrics
 
 
+class Meter:
+    """What other processes use while something is measured."""
+
+    def __init__(self) -> None:
+        self._busy, self._own, self._start = _busy_seconds(), _own_seconds(), time.monotonic()
+
+    @property
+    def wall_s(self) -> float:
+        return time.monotonic() - self._start
+
+    def sample(self, values: dict[str, float], *measured: resource.struct_rusage) -> Sample:
+        wall = self.wall_s
+        foreign = _busy_seconds() - self._busy - (_own_seconds() - self._own)
+        foreign -= sum(usage.ru_utime + usage.ru_stime for usage in measured)
+        return Sample(values, foreign, foreign > _FOREIGN_TICKS * _TICK + _FOREIGN_SHARE * wall)
+
+
+def values_of(text: str) -> dict[str, float]:
+    return {name: value for name, (value, _unit) in parse_metrics(text).items()}
+
+
+def check_status(status: int, said: str) -> None:
+    """Raises what the exit status of a program of ours means; `said` is its standard error."""
+    last = (said.strip().splitlines() or [""])[-1]
+    if status == UNKNOWN_WORKLOAD:
+        raise UnknownWorkload(last)
+    if status == WRONG_RESULT:
+        raise Failure(last or "wrong result")
+    if status != 0:
+        raise Failure(f"exit status {status}: {last}")
+
+
 def run_once(command: list[str], environment: Mapping[str, str], timeout_s: float) -> Sample:
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        busy, own, start = _busy_seconds(), _own_seconds(), time.monotonic()
+        meter = Meter()
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=dict(environment))
         timer = threading.Timer(timeout_s, child.kill)
         timer.start()
@@ -100,21 +132,14 @@ def run_once(command: list[str], environment: Mapping[str, str], timeout_s: floa
             raise
         finally:
             timer.cancel()
-        wall = time.monotonic() - start
-        foreign = _busy_seconds() - busy - (_own_seconds() - own) - usage.ru_utime - usage.ru_stime
+        if child.returncode < 0 and meter.wall_s >= timeout_s:
+            raise Failure(f"no result within {timeout_s:.0f} s")
+        sample = meter.sample({}, usage)
         out.seek(0)
         err.seek(0)
-        said = (err.read().strip().splitlines() or [""])[-1]
-        if child.returncode == UNKNOWN_WORKLOAD:
-            raise UnknownWorkload(said)
-        if child.returncode == WRONG_RESULT:
-            raise Failure(said or "wrong result")
-        if child.returncode < 0 and wall >= timeout_s:
-            raise Failure(f"no result within {timeout_s:.0f} s")
-        if child.returncode != 0:
-            raise Failure(f"exit status {child.returncode}: {said}")
-        values = {name: value for name, (value, _unit) in parse_metrics(out.read()).items()}
-    return Sample(values, foreign, foreign > _FOREIGN_TICKS * _TICK + _FOREIGN_SHARE * wall)
+        check_status(child.returncode, err.read())
+        sample.values.update(values_of(out.read()))
+        return sample
 
 
 class Progress:
@@ -153,9 +178,7 @@ class Progress:
 def measure(
     entries: list[Entry],
     repetitions: Mapping[Entry, int],
-    directory: Path,
-    environment: Mapping[str, str],
-    timeout_s: float,
+    once: Callable[[Entry], Sample],
 ) -> list[Row]:
     """Rounds over all entries, so that a slow change of the machine meets each of them alike; each round in an order of
     its own, drawn with a fixed seed, so that none always runs after the same other and finds the memory it left."""
@@ -182,11 +205,10 @@ def measure(
             workers = "1 worker" if entry.workers == 1 else f"{entry.workers} workers"
             progress.show(f"round {round_ + 1}: {entry.workload} {entry.label}, {workers}", remaining(round_))
             done[entry] += 1
-            command = [str(directory / entry.program), *entry.arguments]
             try:
                 for attempt in range(_REPEATS + 1):
                     start = time.monotonic()
-                    sample = run_once(command, environment, timeout_s)
+                    sample = once(entry)
                     took[entry] = time.monotonic() - start
                     if not sample.disturbed or attempt == _REPEATS:
                         break

@@ -13,6 +13,24 @@ class Metric:
     unit: str
     title: str
     scales: bool = False  # the value grows with the workload's size
+    more_is_better: bool = False
+
+    @property
+    def heading(self) -> str:
+        return f"{self.title} (more is better)" if self.more_is_better else self.title
+
+
+@dataclass(frozen=True)
+class Load:
+    """A client of the echo servers: `PROGRAM PORT CONNECTIONS BYTES SECONDS --server PID OPTION...`."""
+
+    program: str
+    connections: int
+    options: tuple[str, ...] = ()
+
+    def arguments(self, port: int, milliseconds: int, server: int) -> list[str]:
+        measured = (str(port), str(self.connections), "64", str(milliseconds / 1000), "--server", str(server))
+        return [*measured, *self.options]
 
 
 @dataclass(frozen=True)
@@ -26,6 +44,7 @@ class Workload:
     size_means: str
     baseline: str | None = None  # label of the row that ratios are also given to
     quick_repetitions: int = 5
+    load: Load | None = None  # its programs are servers, and this is put on them
 
     @property
     def size_variable(self) -> str:
@@ -49,9 +68,32 @@ class Entry:
     def key(self) -> tuple[str, int, str]:
         return (self.workload, self.workers, self.label)
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        load = WORKLOADS[self.workload].load
+        return (self.program,) if load is None else (self.program, load.program)
+
 
 RAW = "1000 stacks, staggered (raw)"
 SERIAL = "serial"
+EPOLL = "bare epoll loop"
+BASELINES = {RAW: "raw", SERIAL: "serial", EPOLL: "epoll"}  # in short
+
+
+# What the clients of the servers tell.
+P50 = Metric("p50_us", "us", "latency, median")
+P99 = Metric("p99_us", "us", "latency, 99 %")
+SHARE = Metric("server_cpu_pct", "%", "share of one core that the server used")
+CALLS = Metric("system_calls_per_req", "calls", "system calls of the server per request, counted by itself")
+MEMORY = Metric("server_rss_bytes_per_conn", "B", "server's resident memory of each idle connection")
+
+
+def _rates(what: str, per: str) -> tuple[Metric, ...]:
+    return (
+        Metric(f"server_cpu_us_per_{what}", "us", f"server's CPU time per {per}"),
+        Metric(f"{what}_s", "1/s", f"{per}s per second", more_is_better=True),
+    )
+
 
 WORKLOADS: dict[str, Workload] = {
     w.id: w
@@ -166,6 +208,19 @@ WORKLOADS: dict[str, Workload] = {
             baseline=SERIAL,
         ),
         Workload(
+            "W11",
+            "echo",
+            "A TCP echo server; 64 connections, one message of 64 bytes outstanding on each. One thread: the server is pinned "
+            "to a core, and the client to another. Two: nothing is pinned.",
+            (*_rates("req", "request"), P50, P99, SHARE, CALLS),
+            2_000,
+            300,
+            "milliseconds counted",
+            baseline=EPOLL,
+            quick_repetitions=3,
+            load=Load("echo_load", 64),
+        ),
+        Workload(
             "W13",
             "stall",
             "900 tasks are woken ten times a second, half by timers, half by those; 100 more compute 10 ms every two seconds.",
@@ -193,6 +248,42 @@ WORKLOADS: dict[str, Workload] = {
             "calls",
             quick_repetitions=3,
         ),
+        Workload(
+            "W15",
+            "echo beside computation",
+            "The echo server of W11 at 10,000 messages a second in all, whatever it does; each of its workers also computes "
+            "10 ms of every 20. A latency counts from when the message was due.",
+            (P99, P50, SHARE),
+            2_000,
+            500,
+            "milliseconds counted",
+            quick_repetitions=3,
+            load=Load("echo_load", 64, ("--rate", "10000")),
+        ),
+        Workload(
+            "W16",
+            "idle connections",
+            "The echo server of W11 with 10,000 idle connections, and 8 busy ones.",
+            (MEMORY, P50, P99, *_rates("req", "request"), SHARE),
+            2_000,
+            300,
+            "milliseconds counted",
+            baseline=EPOLL,
+            quick_repetitions=2,
+            load=Load("echo_load", 8, ("--idle", "10000")),
+        ),
+        Workload(
+            "W17",
+            "short connections",
+            "The echo server of W11; each connection is made, has one message echoed and is closed, 64 of them at a time.",
+            (*_rates("conn", "connection"), P50, P99, SHARE),
+            2_000,
+            300,
+            "milliseconds counted",
+            baseline=EPOLL,
+            quick_repetitions=3,
+            load=Load("connect_load", 64),
+        ),
     )
 }
 
@@ -205,9 +296,12 @@ FAMILIES: dict[str, str] = {  # family: program
     "Tokio": "peer_tokio",
     "oneTBB": "peer_onetbb",
     "std::async": "peer_std_async",
+    "Asio": "peer_echo_asio_callbacks",
+    "libuv": "peer_echo_libuv",
+    "epoll": "peer_echo_epoll",
 }
-ONLY_WITH = {"W1": 1, "W13": 2}  # numbers of workers
-LIMITS = ("Boost.Context", "serial")  # in every plan: the ratios need them
+ONLY_WITH = {"W1": 1, "W13": 2, "W16": 1, "W17": 1}  # numbers of workers
+LIMITS = ("Boost.Context", "serial", "epoll")  # in every plan: the ratios need them
 
 
 def _entry(workload: str, workers: int, family: str, label: str, variant: str = "", named: str = "") -> Entry:
@@ -224,7 +318,31 @@ def _entry(workload: str, workers: int, family: str, label: str, variant: str = 
     )
 
 
+def _servers(workload: str, workers: int) -> list[Entry]:
+    count = str(workers)
+    usual = ("stall",) if workload == "W15" else ()
+
+    def row(family: str, label: str, program: str, *before_port: str, variant: tuple[str, ...] = usual) -> Entry:
+        return Entry(workload, workers, family, label, program, (*before_port, "0", *variant), limit=family in LIMITS)
+
+    rows = [row(WEFT, WEFT, "weft_echo", count)]
+    if workload == "W15":
+        rows.append(row(WEFT, "weft, no spare workers", "weft_echo", count, variant=("stall_alone",)))
+    rows.append(row("Go", "Go", "peer_go", "echo", count))
+    for variant in ("current_thread", "multi_thread") if workers == 1 else ("multi_thread",):
+        rows.append(row("Tokio", f"Tokio, {variant}", "peer_tokio", "echo", count, variant))
+    if workload == "W11":
+        rows.append(row("Asio", "Asio, callbacks", "peer_echo_asio_callbacks", count))
+        rows.append(row("Asio", "Asio, coroutines", "peer_echo_asio_coroutines", count))
+        rows.append(row("libuv", "libuv", "peer_echo_libuv", count))
+    if workload != "W15":
+        rows.append(row("epoll", EPOLL, "peer_echo_epoll", count))
+    return rows
+
+
 def _rows(workload: str, workers: int) -> list[Entry]:
+    if WORKLOADS[workload].load is not None:
+        return _servers(workload, workers)
     rows = [_entry(workload, workers, WEFT, WEFT)]
     if workload == "W1":
         rows += [

@@ -41,13 +41,16 @@ class Results:
         same = self.select(row.entry.workload, row.entry.workers)
         return next((r.median(metric) for r in same if r.entry.label == plan.WEFT), None)
 
-    def baseline(self, workload: Workload) -> tuple[str, float] | None:
-        """The floor under a workload (its short name, its median), if it was measured."""
-        for row in self.rows:
-            if row.entry.label == workload.baseline:
-                metric = plan.WORKLOADS[row.entry.workload].metrics[0].name
-                if (median := row.median(metric)) is not None:
-                    return ("raw" if workload.baseline == plan.RAW else plan.SERIAL, median)
+    def baseline(self, workload: Workload, metric: Metric, workers: int) -> tuple[str, float] | None:
+        """The floor under a workload (its short name, its median), if it was measured: in the same workload, with as many
+        workers where there is such a row; or what all are set beside."""
+        rows = [row for row in self.rows if row.entry.label == workload.baseline]
+        rows = [row for row in rows if row.entry.workload == workload.id] or rows
+        for row in sorted(rows, key=lambda row: row.entry.workers != workers):
+            own = row.entry.workload == workload.id
+            name = metric.name if own else plan.WORKLOADS[row.entry.workload].metrics[0].name
+            if (median := row.median(name)) is not None:
+                return (plan.BASELINES[row.entry.label], median)
         return None
 
 
@@ -90,11 +93,11 @@ def _sections(results: Results) -> Iterator[tuple[Workload, Metric, int, list[Ro
 def table(results: Results) -> str:
     lines: list[str] = []
     for workload, metric, workers, rows in _sections(results):
-        base = results.baseline(workload)
+        base = results.baseline(workload, metric, workers)
         who = "1 worker" if workers == 1 else f"{workers} workers"
         lines += [
             "",
-            f"{workload.id} {workload.title}, {who}: {metric.title} [{metric.unit}], {_size(results, workload)}",
+            f"{workload.id} {workload.title}, {who}: {metric.heading} [{metric.unit}], {_size(results, workload)}",
             f"  {'':40}{'median':>10}  {'min..max':<19}{'n':>3}{'x weft':>8}" + (f"{'x ' + base[0]:>10}" if base else ""),
         ]
         for row in rows:
@@ -125,7 +128,7 @@ def markdown(results: Results) -> str:
     lines = ["| workload | program | " + " | ".join(heads) + " |", "|---|---|" + "---:|---:|" * len(counts)]
     for workload in results.workloads:
         for metric in workload.metrics:
-            name = f"{workload.id} {workload.title}: {metric.title} [{metric.unit}]"
+            name = f"{workload.id} {workload.title}: {metric.heading} [{metric.unit}]"
             for label in dict.fromkeys(r.entry.label for r in results.select(workload.id)):
                 cells = []
                 for workers in counts:
@@ -148,7 +151,7 @@ def as_document(results: Results) -> dict[str, object]:
         for metric in plan.WORKLOADS[row.entry.workload].metrics:
             if values := row.values(metric.name):
                 median = row.median(metric.name)
-                base = results.baseline(plan.WORKLOADS[row.entry.workload])
+                base = results.baseline(plan.WORKLOADS[row.entry.workload], metric, row.entry.workers)
                 metrics[metric.name] = {
                     "unit": metric.unit,
                     "median": median,
@@ -186,15 +189,20 @@ def _kind(row: Row) -> str:
     return "limit" if row.entry.limit else "weft" if row.entry.family == plan.WEFT else "peer"
 
 
-def _ordered(rows: list[Row], metric: str) -> list[Row]:
-    """weft first, then the others from least to most, what bounds them all last."""
+def _ordered(rows: list[Row], metric: Metric) -> list[Row]:
+    """weft first, then the others from best to worst, what bounds them all last."""
     groups = {"weft": 0, "peer": 1, "limit": 2}
-    return sorted(rows, key=lambda r: (groups[_kind(r)], 0 if _kind(r) == "weft" else r.median(metric) or float("inf")))
+
+    def badness(row: Row) -> float:
+        median = row.median(metric.name)
+        return float("inf") if not median else -median if metric.more_is_better else median
+
+    return sorted(rows, key=lambda r: (groups[_kind(r)], 0 if _kind(r) == "weft" else badness(r)))
 
 
 def _chart(results: Results, workload: Workload, metric: Metric, workers: int, rows: list[Row]) -> str:
     bars = []
-    for row in _ordered(rows, metric.name):
+    for row in _ordered(rows, metric):
         values, median = row.values(metric.name), row.median(metric.name)
         if median is None:
             if row.error:
@@ -230,8 +238,9 @@ _PANELS = (  # workload, metric, title
     ("W8", "rss_bytes_per_fiber", "Memory of a parked task"),
     ("W8", "create_park_ms", "Create and park"),
     ("W9", "cpu_s", "Sleepers"),
+    ("W11", "server_cpu_us_per_req", "Echo: CPU per request"),
 )
-_UNITS = {"ns": "nanoseconds", "ms": "milliseconds", "B": "bytes", "MiB": "MiB", "s": "seconds of CPU time"}
+_UNITS = {"ns": "nanoseconds", "ms": "milliseconds", "us": "microseconds", "B": "bytes", "MiB": "MiB", "s": "seconds of CPU time"}
 
 
 def _overview(results: Results, standalone: bool) -> str:
@@ -255,7 +264,7 @@ def _overview(results: Results, standalone: bool) -> str:
         if pairs:
             size = f", {results.size[workload_id]:,} {workload.size_means}" if workload.size_means in ("tasks", "leaves") else ""
             unit = _UNITS[metric.unit]
-            mark = results.baseline(workload)
+            mark = results.baseline(workload, metric, 1)
             if mark and mark[0] == "raw":
                 mark = ("bare switch", mark[1])
             panels.append(plots.Panel(title, unit + size, pairs, mark))
@@ -310,9 +319,9 @@ def _figures(results: Results) -> str:
     lines = ["<tr><th></th><th>median</th><th>min</th><th>max</th><th>n</th><th>× weft</th><th>× floor</th><th>notes</th></tr>"]
     for workload, metric, workers, rows in _sections(results):
         who = "1 worker" if workers == 1 else f"{workers} workers"
-        title = f"{workload.id} {workload.title}, {who}: {metric.title} [{metric.unit}]"
+        title = f"{workload.id} {workload.title}, {who}: {metric.heading} [{metric.unit}]"
         lines.append(f'<tr><td class="group" colspan="8">{escape(title)}</td></tr>')
-        base = results.baseline(workload)
+        base = results.baseline(workload, metric, workers)
         for row in rows:
             label = escape(row.entry.label)
             values, median = row.values(metric.name), row.median(metric.name)
@@ -348,7 +357,7 @@ def page(results: Results) -> str:
                 if svg:
                     who = "1 worker" if workers == 1 else f"{workers} workers"
                     parts.append(
-                        f'<div class="card"><h3>{escape(metric.title[0].upper() + metric.title[1:])} '
+                        f'<div class="card"><h3>{escape(metric.heading[0].upper() + metric.heading[1:])} '
                         f'<span class="soft">[{escape(metric.unit)}], {who}</span></h3>{svg}</div>'
                     )
             parts.append("</div>")

@@ -17,6 +17,7 @@ import measure
 import micro
 import plan
 import report
+import serve
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -66,18 +67,24 @@ def main() -> int:
     args = parse_arguments()
     directory = args.build_dir / "bench"
     entries = plan.entries(args.workloads, args.workers, args.families)
-    for program in dict.fromkeys(e.program for e in entries):
+    for program in dict.fromkeys(program for e in entries for program in e.programs):
         if not (directory / program).is_file():
             print(f"{program} is not built: skipped", file=sys.stderr)
-    entries = [e for e in entries if (directory / e.program).is_file()]
+    entries = [e for e in entries if all((directory / program).is_file() for program in e.programs)]
     if not entries:
         print(f"nothing to run in {directory}", file=sys.stderr)
         return 1
 
     size = sizes(args)
     environment = os.environ | {plan.WORKLOADS[w].size_variable: str(n) for w, n in size.items()}
+
+    def once(entry: plan.Entry) -> measure.Sample:
+        if plan.WORKLOADS[entry.workload].load is not None:
+            return serve.run_served(entry, directory, environment, timeout_s=60)
+        return measure.run_once([str(directory / entry.program), *entry.arguments], environment, timeout_s=120)
+
     start = time.monotonic()
-    rows = measure.measure(entries, {e: repetitions(args, e) for e in entries}, directory, environment, timeout_s=120)
+    rows = measure.measure(entries, {e: repetitions(args, e) for e in entries}, once)
     with_micro = plan.WEFT in args.families and not args.no_micro
     results = report.Results(
         machine=machine.describe(ROOT, args.build_dir),

@@ -37,8 +37,8 @@ std::size_t size(char const* name, std::size_t usual) {
 
 void metric(char const* name, double value, char const* unit) { std::printf("%s %.6g %s\n", name, value, unit); }
 
-std::size_t memory_bytes(char const* field) {
-  std::ifstream status{"/proc/self/status"};
+std::size_t memory_bytes(char const* field, std::string const& path) {
+  std::ifstream status{path};
   for (std::string line; std::getline(status, line);) {
     if (line.starts_with(std::string{field} + ':')) return std::stoull(line.substr(line.find(':') + 1)) * 1024;
   }

@@ -48,8 +48,8 @@ std::size_t size(char const* name, std::size_t usual);
 
 void metric(char const* name, double value, char const* unit);
 
-/// A field such as `VmRSS` of /proc/self/status.
-std::size_t memory_bytes(char const* field);
+/// A field such as `VmRSS` of /proc/self/status, or of another process's file of that kind.
+std::size_t memory_bytes(char const* field, std::string const& path = "/proc/self/status");
 
 /// User plus system time of this process.
 double cpu_seconds();

@@ -196,6 +196,12 @@ func forkJoin() {
 func main() {
 	workloads := map[string]func(){"W2": yield, "W3": spawnJoin, "W4": skynet, "W5": pingpong, "W6": mpmcChannel,
 		"W7": mutex, "W8": parked, "W9": timers, "W10": forkJoin, "W13": stall, "W14": offload, "small_costs": smallCosts}
+	if len(os.Args) >= 4 && os.Args[1] == "echo" { // WORKERS PORT [stall]
+		workers, _ := strconv.Atoi(os.Args[2])
+		runtime.GOMAXPROCS(workers)
+		echoServer(workers, os.Args[3], len(os.Args) == 5 && os.Args[4] == "stall")
+		return
+	}
 	if len(os.Args) != 3 || workloads[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "not known:", os.Args[1:])
 		os.Exit(2)

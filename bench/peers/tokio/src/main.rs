@@ -1,7 +1,9 @@
 //! W2 to W10, W13 and W14 on Tokio: see workload.hpp for the command line and the exit statuses.
 //! Variants: `multi_thread` (usual), and with one worker `current_thread`.
+//! `echo WORKERS VARIANT PORT [stall]` is a server: see echo.hpp.
 
 mod channels;
+mod echo;
 mod offload;
 mod stall;
 
@@ -233,11 +235,16 @@ fn main() {
         unknown();
     }
     let workers: usize = args[2].parse().unwrap_or(0);
+    let serves = args[1] == "echo";
+    let signals = serves.then(echo::block_sigterm); // before there are other threads
     let mut builder = match (workers, args.get(3).map_or("multi_thread", String::as_str)) {
         (1, "current_thread") => Builder::new_current_thread(),
         (1.., "multi_thread") => Builder::new_multi_thread(),
         _ => unknown(),
     };
+    if serves {
+        builder.enable_io();
+    }
     let runtime = builder.worker_threads(workers).enable_time().build().unwrap();
     match args[1].as_str() {
         "W2" => run(&runtime, yields()),
@@ -256,6 +263,10 @@ fn main() {
         "W10" => run(&runtime, forkjoin()),
         "W13" => run(&runtime, stall::stall()),
         "W14" => run(&runtime, offload::offload()),
+        "echo" if args.len() >= 5 => {
+            let stall = args.get(5).map_or(false, |word| word == "stall");
+            echo::serve(&runtime, signals.unwrap(), workers, args[4].parse().unwrap_or(0), stall)
+        }
         _ => unknown(),
     }
 }

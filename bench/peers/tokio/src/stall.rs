@@ -12,7 +12,7 @@ const WORK: u64 = 6_500_000;
 const PERIOD: Duration = Duration::from_millis(100);
 const HEAVY_PERIODS: usize = 20;
 
-fn compute(mut state: u64, steps: u64) -> u64 {
+pub fn compute(mut state: u64, steps: u64) -> u64 {
     for _ in 0..steps {
         state ^= state << 13;
         state ^= state >> 7;
