@@ -433,6 +433,13 @@ TEST_CASE("both networks: Unix stream sockets", "[io][simulation]") {
     CHECK(calls.getpeername(server.number(), reinterpret_cast<sockaddr*>(&peer), &size) == 0);
     CHECK(size == sizeof(sa_family_t));
     CHECK(peer.sun_family == AF_UNIX);
+    plain_socket waits{AF_UNIX, SOCK_STREAM};
+    CHECK(calls.connect(waits.number(), name.data(), name.size) == 0);
+    listener.close();
+    CHECK(waits.receive(text) == ECONNRESET);
+    CHECK(waits.receive(text) == 0);
+    CHECK(waits.send("z") == EPIPE);
+    CHECK(client.send("z") == 0);
   });
 }
 

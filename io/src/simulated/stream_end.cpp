@@ -171,7 +171,7 @@ void stream_end::close(bool abort) noexcept {
   auto const to = peer_.lock();
   if (over_ || to == nullptr) return;
   if (kind_ != kind::tcp) {
-    if (loses && kind_ != kind::pipe) to->error_ = ECONNRESET;
+    if ((abort || loses) && kind_ == kind::local) to->error_ = ECONNRESET;
     peer_.reset();
     to->peer_.reset();
     return to->end_arrives();

@@ -169,7 +169,7 @@ void stream_socket::close() noexcept {
     }
   } catch (std::bad_alloc const&) {  // NOLINT: it ends politely, then
   }
-  end_->close(abort);
+  end_->close(abort && !is_unix());
 }
 
 pipe_end::pipe_end(std::shared_ptr<stream_end> end, bool reads) noexcept : end_(std::move(end)), reads_(reads) {

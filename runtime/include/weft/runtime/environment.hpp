@@ -51,7 +51,7 @@ public:
   [[nodiscard]] virtual bool skip_to(time_point deadline) noexcept = 0;
 
   /// Whether nothing outside of the runtime takes part in what happens in it, so that a run depends on this object
-  /// alone. Then descriptors cannot be waited for, a wake from another thread aborts, and fibers that all wait for good
+  /// alone. Then real descriptors cannot be waited for, a wake from another thread aborts, and fibers that all wait for good
   /// are told to stuck().
   [[nodiscard]] virtual bool closed() const noexcept { return false; }
 
