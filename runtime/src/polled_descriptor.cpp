@@ -74,7 +74,7 @@ polled_descriptor::use::~use() { of_.drop(one_reference + one_use); }
 bool polled_descriptor::close() noexcept {
   // acq_rel: whoever uses the number either was counted before, or sees that it is closed.
   bool const first = !is_closed(word_.fetch_or(closed_bit, std::memory_order_acq_rel));
-  for (auto const what : both_directions) wake_all(what);
+  for (auto const what : both_directions) wake_all(what, true);
   // acquire: pairs with drop() and wait(): the calls that used the number are over. They never block.
   for (unsigned turn = 0; uses(word_.load(std::memory_order_acquire)) != 0; ++turn) std_atomics::pause(turn);
   if (first) poller::detach(*this);
@@ -112,22 +112,14 @@ bool polled_descriptor::take_event(readiness what) noexcept {
   return useless;
 }
 
-void polled_descriptor::became_ready(readiness what) noexcept {
-  wait_node* first = nullptr;
-  {
-    wait_list::section held{line(what)};
-    (void)held.claim(1, &first);
-    if (first == nullptr) held.set_flags(held.flags() | ready);
-  }
-  if (first != nullptr) first->owner->wake(placement::prompt);
-}
+void polled_descriptor::became_ready(readiness what) noexcept { wake_all(what, false); }
 
-void polled_descriptor::wake_all(readiness what) noexcept {
+void polled_descriptor::wake_all(readiness what, bool so_that_it_stays) noexcept {
   wait_node* claimed = nullptr;
   {
     wait_list::section held{line(what)};
     (void)held.claim(~std::size_t{0}, &claimed);
-    held.set_flags(held.flags() | ready);
+    if (so_that_it_stays || claimed == nullptr) held.set_flags(held.flags() | ready);
   }
   while (claimed != nullptr) {
     wait_node* const node = claimed;
@@ -154,7 +146,11 @@ void polled_descriptor::leave_line(readiness what, wait_node& node) noexcept {
 }
 
 void polled_descriptor::arm(readiness what) {
-  if (kind_ == descriptor_kind::simulated || (line(what).flags() & armed) != 0) return;
+  if (kind_ == descriptor_kind::simulated) {
+    if (source_ != nullptr) source_->wanted(*this, what);
+    return;
+  }
+  if ((line(what).flags() & armed) != 0) return;
   worker* const w = current_worker();
   if (w == nullptr) throw no_runtime("weft: a descriptor can be waited for on a fiber only");
   if (environment const* const world = w->home.world; world != nullptr && world->closed()) {
@@ -354,7 +350,7 @@ void polled_descriptor::abandon() noexcept {
       wait_list::section held{line(what)};
       held.set_flags(held.flags() & ~armed);
     }
-    wake_all(what);
+    wake_all(what, true);
   }
 }
 

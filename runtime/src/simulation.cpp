@@ -37,7 +37,10 @@ class simulated_world final : public environment {
 public:
   explicit simulated_world(std::uint64_t seed, bool keep_trace) : seed_(seed), keep_trace_(keep_trace) { restart(); }
 
+  void attach(std::shared_ptr<simulated_outside> outside) noexcept { outside_ = std::move(outside); }
+
   void restart() {
+    if (outside_ != nullptr) outside_->begin(seed_);
     now_ = start_of_time;
     random_ = seed_;
     hash_ = 0;
@@ -76,6 +79,18 @@ public:
   void end() noexcept { over_ = true; }
 
   [[nodiscard]] bool closed() const noexcept override { return true; }
+
+  [[nodiscard]] system_calls* calls() noexcept override { return outside_ != nullptr ? outside_->calls() : nullptr; }
+  [[nodiscard]] time_point next_arrival() noexcept override {
+    return outside_ != nullptr && !over_ ? outside_->next_arrival() : never;
+  }
+  void arrive() noexcept override {
+    if (outside_ != nullptr && !over_) outside_->arrive(now_);
+  }
+  void happens(char const* what, std::uint64_t number, std::int64_t detail) noexcept override {
+    if (over_) return;
+    note({.what = happening::outside, .number = number, .detail = static_cast<std::uint64_t>(detail), .reason = what});
+  }
 
   void runs(fiber_step const& step) noexcept override {
     ++steps_;
@@ -121,13 +136,16 @@ public:
           }
           break;
         case happening::deadlock: std::fprintf(to, "deadlock of %" PRIu64 "\n", h.number); break;
+        case happening::outside:
+          std::fprintf(to, "%s, %" PRIu64 ": %" PRId64 "\n", h.reason, h.number, static_cast<std::int64_t>(h.detail));
+          break;
       }
     }
   }
 
 private:
   struct happening {
-    enum kind : unsigned char { choice, time, step, deadlock } what;
+    enum kind : unsigned char { choice, time, step, deadlock, outside } what;
     std::uint64_t number = 0;
     std::uint64_t detail = 0;
     char const* reason = nullptr;
@@ -194,6 +212,7 @@ private:
   }
 
   std::uint64_t const seed_;
+  std::shared_ptr<simulated_outside> outside_;  // null: none
   bool keep_trace_;
   time_point now_{};
   std::uint64_t random_ = 0;
@@ -216,6 +235,10 @@ std::uint64_t simulation::trace_hash() const noexcept { return world_->hash(); }
 std::uint64_t simulation::steps() const noexcept { return world_->steps(); }
 std::chrono::nanoseconds simulation::elapsed() const noexcept { return world_->elapsed(); }
 void simulation::print_trace(std::FILE* to) const { world_->print(to); }
+
+void simulation::attach(std::shared_ptr<weft::detail::simulated_outside> outside) {
+  world_->attach(std::move(outside));
+}
 
 runtime_options simulation::begin() {
   check_run_outside();
@@ -270,7 +293,7 @@ simulation::ending::~ending() {
     // Who is left sleeps in a destructor, or ignores cancellation: time goes on until something happens, or never does.
     if (home.live_fibers() == 1) break;
     waiter time{"the end of what is left behind", cancellation::ignored};
-    (void)time.wait(w->timers.next());
+    (void)time.wait(std::min(w->timers.next(), home.world->next_arrival()));
   }
   under_identity const scheduler_code{w->identity};
   static_cast<simulated_world*>(home.world)->end();

@@ -58,6 +58,14 @@ environment* current_environment() noexcept {
   return w != nullptr ? w->home.world : nullptr;
 }
 
+void tell_world(char const* what, std::uint64_t number, std::int64_t detail) noexcept {
+  worker const* const w = current_worker();
+  environment* const world = w != nullptr ? w->home.world : nullptr;
+  if (world == nullptr) return;
+  under_identity const scheduler_code{w->identity};
+  world->happens(what, number, detail);
+}
+
 void make_runnable(fiber_record& fiber, placement where) noexcept { fiber.home->make_runnable(fiber, where); }
 
 time_point deadline_after(std::chrono::nanoseconds d) noexcept {

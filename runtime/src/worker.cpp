@@ -572,6 +572,7 @@ fiber_record* worker::pick_in_order() noexcept {
   while (fiber_record* const fiber = home.injected.pop(1)) ordered_.push(*fiber);
   now();
   expire_timers(timers);
+  if (home.world != nullptr) home.world->arrive();
   poll();
   leaving_ = last_now() >= leave_at_;
   if (leaving_) return nullptr;

@@ -180,11 +180,12 @@ bool worker::work_in_sight() noexcept {
   });
 }
 
-/// In virtual time: moves on to the next deadline.
+/// In virtual time: moves on to the next deadline or arrival.
 fiber_record* worker::skip_time() noexcept {
-  while (home.world->skip_to(timers.next())) {
+  auto const next = [this] { return std::min(timers.next(), home.world->next_arrival()); };
+  while (home.world->skip_to(next())) {
     if (fiber_record* const fiber = pick_next()) return fiber;
-    if (timers.next() == never) break;
+    if (next() == never) break;
   }
   return nullptr;
 }

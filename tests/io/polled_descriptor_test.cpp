@@ -173,3 +173,36 @@ TEST_CASE("H9: closing under those who wait, with the number used again at once,
     }
   });
 }
+
+TEST_CASE("who simulates a descriptor is asked by each that waits, and its report wakes all",
+          "[io][polled_descriptor]") {
+  struct simulator final : weft::detail::readiness_source {
+    void wanted(polled_descriptor& of, readiness what) noexcept override {
+      ++asked;
+      if (is_ready) of.became_ready(what);
+    }
+    std::atomic<int> asked{0};
+    std::atomic<bool> is_ready{false};
+  };
+  run_on(some_workers(), [] {
+    simulator source;
+    auto const polled = polled_descriptor::make(1 << 24, weft::detail::descriptor_kind::simulated);
+    polled->reported_by(source);
+    polled->exhausted(readiness::readable);
+    std::vector<weft::task<descriptor_outcome>> waiting;
+    for (int i = 0; i < 3; ++i) waiting.push_back(weft::spawn([&] { return wait(*polled, readiness::readable); }));
+    while (source.asked != 3) weft::yield();
+    polled->became_ready(readiness::readable);
+    for (auto& t : waiting) CHECK(t.get() == descriptor_outcome::ready);
+    CHECK(wait(*polled, readiness::readable, weft::clock::now()) == descriptor_outcome::timed_out);
+    polled->became_ready(readiness::readable);  // nobody waits: it is remembered, once
+    CHECK(wait(*polled, readiness::readable) == descriptor_outcome::ready);
+    CHECK(source.asked == 4);
+    source.is_ready = true;
+    for (int i = 0; i < 3; ++i) CHECK(wait(*polled, readiness::readable) == descriptor_outcome::ready);
+    CHECK(source.asked == 7);
+    CHECK(wait(*polled, readiness::writable) == descriptor_outcome::ready);
+    CHECK(polled->close());
+    CHECK(wait(*polled, readiness::readable) == descriptor_outcome::closed);
+  });
+}

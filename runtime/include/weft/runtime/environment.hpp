@@ -51,7 +51,7 @@ public:
   [[nodiscard]] virtual bool skip_to(time_point deadline) noexcept = 0;
 
   /// Whether nothing outside of the runtime takes part in what happens in it, so that a run depends on this object
-  /// alone. Then descriptors cannot be waited for, a wake from another thread aborts, and fibers that all wait for good
+  /// alone. Then real descriptors cannot be waited for, a wake from another thread aborts, and fibers that all wait for good
   /// are told to stuck().
   [[nodiscard]] virtual bool closed() const noexcept { return false; }
 
@@ -61,6 +61,20 @@ public:
 
   /// What takes the place of the system calls of io/, or null: nothing does.
   [[nodiscard]] virtual detail::system_calls* calls() noexcept { return nullptr; }
+
+  /// When something that is under way from outside arrives, as a timer would; `never`: nothing is. A simulated
+  /// network's packets, say.
+  [[nodiscard]] virtual time_point next_arrival() noexcept { return never; }
+
+  /// Between two fibers: whatever is due by now() arrives.
+  virtual void arrive() noexcept {}
+
+  /// A part of the world tells what happens, by detail::tell_world(). `what`: a word or two, which live for ever.
+  virtual void happens(char const* what, std::uint64_t number, std::int64_t detail) noexcept {
+    (void)what;
+    (void)number;
+    (void)detail;
+  }
 
   /// `step.fiber` runs next.
   virtual void runs(fiber_step const& step) noexcept { (void)step; }
@@ -77,6 +91,23 @@ public:
 namespace detail {
 /// Of the runtime on whose worker the caller runs, or null.
 [[nodiscard]] environment* current_environment() noexcept;
+
+/// Calls environment::happens(), where the caller runs in an environment: on a fiber, or in arrive().
+void tell_world(char const* what, std::uint64_t number, std::int64_t detail) noexcept;
+
+/// What a simulation has in place of the world outside.
+class simulated_outside {
+public:
+  simulated_outside() = default;
+  simulated_outside(simulated_outside const&) = delete;
+  virtual ~simulated_outside() = default;
+
+  /// A run is about to begin: all that was before is gone.
+  virtual void begin(std::uint64_t seed) noexcept = 0;
+  [[nodiscard]] virtual system_calls* calls() noexcept = 0;
+  [[nodiscard]] virtual time_point next_arrival() noexcept = 0;
+  virtual void arrive(time_point now) noexcept = 0;
+};
 }  // namespace detail
 
 }  // namespace weft::inline v0

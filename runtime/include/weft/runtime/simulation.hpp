@@ -7,7 +7,8 @@
 /// A simulation is closed: nothing outside of it takes part. offload() runs its callable in place, after some
 /// turns for others, and in no time but what it spend()s (a wait in it parks the calling fiber, one that polls its stop
 /// token must yield or spend() in between, and with `abandon_on_cancel`, too, the caller stays until it has ended);
-/// waiting for a descriptor throws `error`; a wake from another thread aborts. What a program takes from outside by
+/// sockets and pipes are those of a simulated network (weft/io/testing/simulated_network.hpp), if there is one, and
+/// waiting for a real descriptor throws `error`; a wake from another thread aborts. What a program takes from outside by
 /// itself is its own to avoid: real clocks (ask testing::now()), random_device, the order of addresses.
 
 #include <weft/runtime/environment.hpp>
@@ -70,6 +71,9 @@ public:
     finish(first.exception());
     return first.get();
   }
+
+  /// Takes part in the runs that follow; for a simulated network, which does it by itself.
+  void attach(std::shared_ptr<weft::detail::simulated_outside> outside);
 
   [[nodiscard]] std::uint64_t seed() const noexcept;
   /// A digest of all that happened in the last run: each choice, each step of a fiber and what it had waited for, each

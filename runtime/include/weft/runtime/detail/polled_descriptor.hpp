@@ -37,6 +37,17 @@ enum class readiness : unsigned char { readable, writable };
 /// Who reports readiness: the kernel, by a worker's loop; or whoever simulates the descriptor, by became_ready().
 enum class descriptor_kind : bool { real, simulated };
 
+/// Whoever simulates descriptors.
+class readiness_source {
+public:
+  readiness_source() = default;
+  readiness_source(readiness_source const&) = delete;
+  virtual ~readiness_source() = default;
+  /// A fiber is about to wait for `of`: became_ready() is to be called at once if it is ready, as a kernel reports a
+  /// level to whoever is armed for it, and else when it becomes so.
+  virtual void wanted(polled_descriptor& of, readiness what) noexcept = 0;
+};
+
 enum class descriptor_outcome : unsigned char { ready, timed_out, closed };
 
 /// For std::unique_ptr: the owner's reference.
@@ -60,7 +71,10 @@ public:
   void exhausted(readiness what) noexcept;
   /// A call has done all that it was asked to: the next is to be tried at once. Any thread.
   void not_exhausted(readiness what) noexcept;
-  /// It can be read or written, or has failed. Wakes who has waited longest. Any thread but a loop's callback.
+  /// Of a simulated one: who is told that somebody waits. Before anybody does.
+  void reported_by(readiness_source& source) noexcept { source_ = &source; }
+  /// For its readiness_source: it can be read or written, or has failed. Wakes all who wait, as a kernel's level would,
+  /// one after another. Any thread but a loop's callback.
   void became_ready(readiness what) noexcept;
 
   /// Wakes all who wait, and all that begin to wait later return at once. Comes back when nobody uses the number.
@@ -131,7 +145,8 @@ private:
   [[nodiscard]] wait_list const& line(readiness what) const noexcept { return lines_[static_cast<std::size_t>(what)]; }
   void refer() noexcept;
   void drop(std::uint64_t what) noexcept;
-  void wake_all(readiness what) noexcept;
+  /// @param so_that_it_stays  whether it is ready for who waits later, too; else only if nobody waits now
+  void wake_all(readiness what, bool so_that_it_stays) noexcept;
   /// From its loop.  @returns whether it is of no use to be told again before somebody waits
   [[nodiscard]] bool take_event(readiness what) noexcept;
   void abandon() noexcept;
@@ -140,6 +155,7 @@ private:
   std::array<wait_list, 2> lines_;
   int const number_;
   descriptor_kind const kind_;
+  readiness_source* source_ = nullptr;  // of a simulated one: set before anybody waits
   std::atomic<registration*> registration_{nullptr};  // set under the loop's lock
 };
 

@@ -1,0 +1,82 @@
+#include "listening.hpp"
+
+#include "stream_socket.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <new>
+#include <utility>
+#include <vector>
+
+namespace weft::inline v0::testing {
+
+namespace {
+
+constexpr unsigned most_tries = 6;  // tcp_syn_retries
+
+/// One of those that listen there, as the seed says, or null.
+stream_socket* listener_at(wire& by, bound_names& names, protocol p, socket_name const& to) {
+  auto found = names.at(p, to);
+  std::erase_if(found, [](auto* file) { return static_cast<stream_socket*>(file)->queue() == nullptr; });
+  if (found.empty()) return nullptr;
+  auto const chosen = found.size() == 1 ? 0 : by.random.up_to(found.size() - 1);
+  return static_cast<stream_socket*>(found[chosen]);
+}
+
+/// A connection in the queue of `at`.
+void connect_to(wire& by, stream_end::kind kind, stream_socket& at, std::shared_ptr<stream_end> const& client) {
+  auto const server = std::make_shared<stream_end>(by, kind);
+  server->own = client->peer_name;
+  server->peer_name = client->own;
+  at.queue()->add(server);
+  server->established();
+  stream_end::join(client, server);
+  at.report(readiness::readable);
+}
+
+}  // namespace
+
+listening::~listening() {
+  for (auto const& end : waiting_) end->close(true);
+}
+
+std::shared_ptr<stream_end> listening::take() noexcept {
+  if (waiting_.empty()) return nullptr;
+  auto end = std::move(waiting_.front());
+  waiting_.pop_front();
+  return end;
+}
+
+void ask_for_connection(wire& by, bound_names& names, std::shared_ptr<stream_end> const& client, unsigned tries) {
+  auto const arrives = [&by, &names, client, tries] {
+    if (client->closed()) return;
+    auto* const at = listener_at(by, names, protocol::tcp, client->peer_name);
+    if (at == nullptr || by.random.chance(by.options.refused)) {
+      client->send_here([client] { client->failed(ECONNREFUSED); });
+    } else if (!at->queue()->full()) {
+      connect_to(by, stream_end::kind::tcp, *at, client);
+      client->send_here([client] { client->established(); });
+    } else {
+      auto const later = weft::detail::add(wire::now(), std::chrono::seconds{1U << tries});
+      by.send(later, [&by, &names, client, tries] {
+        if (client->closed()) return;
+        tries < most_tries ? ask_for_connection(by, names, client, tries + 1) : client->failed(ETIMEDOUT);
+      });
+    }
+  };
+  by.send(weft::detail::add(wire::now(), by.latency()), arrives);
+}
+
+int connect_locally(wire& by, bound_names& names, std::shared_ptr<stream_end> const& client) {
+  if (names.at(protocol::unix_stream, client->peer_name).empty()) {
+    return client->peer_name.path.empty() || client->peer_name.path[0] == '\0' ? -ECONNREFUSED : -ENOENT;
+  }
+  auto* const at = listener_at(by, names, protocol::unix_stream, client->peer_name);
+  if (at == nullptr || by.random.chance(by.options.refused)) return -ECONNREFUSED;
+  if (at->queue()->full()) return -EAGAIN;
+  connect_to(by, stream_end::kind::local, *at, client);
+  client->established();
+  return 0;
+}
+
+}  // namespace weft::inline v0::testing
