@@ -1,6 +1,9 @@
 #include "error_text.hpp"
 
+#include <weft/io/error.hpp>
+
 #include <string>
+#include <utility>
 
 namespace weft::inline v0::io {
 
@@ -8,6 +11,15 @@ void throw_error(std::error_code ec, std::initializer_list<std::string_view> wor
   std::string text = "weft: ";
   for (auto const word : words) text.append(word);
   throw std::system_error(ec, text);
+}
+
+void throw_incomplete(std::size_t came, std::size_t wanted, std::string partial) {
+  throw incomplete_read(std::string("weft: the stream ended after ")
+                            .append(std::to_string(came))
+                            .append(" of ")
+                            .append(std::to_string(wanted))
+                            .append(" bytes"),
+                        std::move(partial));
 }
 
 }  // namespace weft::inline v0::io

@@ -2,6 +2,7 @@
 /// @file
 /// Everything.
 
+#include <weft/io/buffered_source.hpp>
 #include <weft/io/endpoint.hpp>
 #include <weft/io/error.hpp>
 #include <weft/io/stream.hpp>
