@@ -18,8 +18,6 @@
 #include <exception>
 #include <mutex>
 #include <string>
-#include <system_error>
-#include <utility>
 
 using namespace std::chrono_literals;
 
@@ -96,16 +94,10 @@ int main(int argc, char** argv) {
           std::printf("listening at %s\n", listener.local_endpoint().to_string().c_str());
           std::fflush(stdout);
           server s;
-          weft::task_group fibers;
-          fibers.spawn([&] { s.sweep(); });
-          for (;;) {
-            fibers.spawn([&s, client = listener.accept()]() mutable {
-              try {
-                s.serve(client);
-              } catch (std::system_error const&) {  // the client has gone
-              }
-            });
-          }
+          auto const sweeper = weft::spawn([&] { s.sweep(); });
+          weft::io::serve(
+              listener, [&](weft::io::tcp_stream client) { s.serve(client); },
+              {.max_connections = 10'000, .on_exception = [](std::exception_ptr) {}});  // a client has broken off
         },
         {.workers = workers});
   } catch (weft::cancelled const&) {

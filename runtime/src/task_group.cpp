@@ -97,7 +97,14 @@ std::uint64_t group_core::awaited_by(fiber_record const& member) noexcept {
 
 /// On the child's fiber, after its end: whatever it owned is gone.
 void group_core::leave(group_member& m) noexcept {
-  if (ended_in_failure(m) && note_failure(m)) cancel(cancel_reason::sibling_failed);
+  if (ended_in_failure(m)) {
+    if (failure_ == child_failure::stands_alone) {
+      report_unhandled(m, m.error);  // before the group may be told that this was the last
+      m.collected = true;
+    } else if (note_failure(m)) {
+      cancel(cancel_reason::sibling_failed);
+    }
+  }
   bool kept = false;
   {
     wait_list::section lock{list_};

@@ -5,6 +5,7 @@
 #include <weft/io/buffered_source.hpp>
 #include <weft/io/endpoint.hpp>
 #include <weft/io/error.hpp>
+#include <weft/io/serve.hpp>
 #include <weft/io/stream.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>

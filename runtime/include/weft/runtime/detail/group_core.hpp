@@ -67,9 +67,16 @@ struct group_member : result_record<void> {
   bool failed = false;             ///< in the list of failures
 };
 
+/// What a child's failure brings about.
+enum class child_failure : bool {
+  ends_all,     ///< its siblings are cancelled, and it is kept for the group's owner
+  stands_alone  ///< it goes to `on_unhandled_exception`, and is no business of the others
+};
+
 class group_core {
 public:
   group_core() noexcept = default;
+  explicit group_core(child_failure brings) noexcept : failure_(brings) {}
   /// One that also cancels `body`, which outlives it.
   explicit group_core(cancel_scope& body) noexcept : body_(&body) {}
   group_core(group_core const&) = delete;
@@ -132,6 +139,7 @@ private:
   std::size_t failed_ = 0;
   bool thrown_ = false;  // the first failure has been thrown by wait()
   cancel_reason reason_{};
+  child_failure const failure_ = child_failure::ends_all;
   cancel_scope* const body_ = nullptr;  // of with_task_group()
 };
 
