@@ -67,6 +67,7 @@ public:
 private:
   static constexpr std::int64_t never = 0;
   static constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  static constexpr std::int64_t least = std::numeric_limits<std::int64_t>::min();
 
   struct entry {
     std::string value;
@@ -163,7 +164,7 @@ private:
         only_new = true;
       } else if (is("xx") && !only_new) {
         only_old = true;
-      } else if ((seconds || is("px")) && unit == 0 && i + 1 < w.size()) {
+      } else if ((seconds || is("px")) && unit != (seconds ? 1 : 1000) && i + 1 < w.size()) {
         unit = seconds ? 1000 : 1;
         time = w[++i];
       } else {
@@ -217,14 +218,14 @@ private:
   bool decrby(words w, std::string& out) {
     auto const by = to_integer(w[2]);
     if (!by) return no_integer(out);
-    if (*by == -most - 1) return error(out, "ERR decrement would overflow");
+    if (*by == least) return error(out, "ERR decrement would overflow");
     return add(w[1], -*by, out);
   }
 
   bool expire_in(words w, std::int64_t unit, std::string_view name, std::string& out) {
     auto const time = to_integer(w[2]);
     if (!time) return no_integer(out);
-    if (*time > (most - now_) / unit || *time < -most / unit) return invalid_time(name, out);
+    if (*time > (most - now_) / unit || *time < least / unit) return invalid_time(name, out);
     auto* const e = find(w[1]);
     if (e == nullptr) return integer(out, 0);
     e->expires = now_ + *time * unit;

@@ -34,7 +34,7 @@ def random_command(chance: random.Random) -> list:
     elif name == "dbsize":
         words = [name]
     elif name == "nosuch":
-        words = [chance.choice(["nosuch", "NO SUCH", "no\nsuch", "y" * 300]), *[value for _ in range(chance.randint(0, 3))]]
+        words = [chance.choice(["nosuch", "NO SUCH", "no\nsuch", "y" * 300]), *["a word\r"] * chance.randint(0, 3)]
     elif name == "ping":
         words = [name, *([value] if chance.random() < 0.5 else [])]
     else:
