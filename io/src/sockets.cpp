@@ -22,6 +22,17 @@ open_descriptor open_socket(int domain, int type, std::error_code& ec) {
   return {number, calls};
 }
 
+std::pair<open_descriptor, open_descriptor> open_both(int const (&numbers)[2], system_calls& calls) {
+  open_descriptor first;
+  try {
+    first = open_descriptor{numbers[0], calls};
+  } catch (...) {  // that closed the first
+    (void)calls.close(numbers[1]);
+    throw;
+  }
+  return {std::move(first), open_descriptor{numbers[1], calls}};
+}
+
 void set_option(open_descriptor const& of, int level, int name, int value, std::error_code& ec) {
   (void)of.call(ec,
                 [=](system_calls& calls, int fd) { return calls.setsockopt(fd, level, name, &value, sizeof value); });
@@ -48,6 +59,12 @@ endpoint remote_endpoint_of(open_descriptor const& of, std::error_code& ec) {
   (void)of.call(ec,
                 [&](system_calls& calls, int fd) { return calls.getpeername(fd, name.data(), name.size_pointer()); });
   return ec ? endpoint{} : name.to_endpoint();
+}
+
+void shut_down(open_descriptor const& which, direction half, std::error_code& ec) {
+  constexpr int how[]{SHUT_RD, SHUT_WR, SHUT_RDWR};
+  (void)which.call(
+      ec, [=](system_calls& calls, int fd) { return calls.shutdown(fd, how[static_cast<std::size_t>(half)]); });
 }
 
 void connect_socket(open_descriptor& which, sockaddr const* to, unsigned size, std::error_code& ec) {

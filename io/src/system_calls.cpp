@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
+#include <ctime>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -16,6 +18,25 @@ namespace {
 template <class R>
 R or_error(R result) noexcept {
   return result < 0 ? static_cast<R>(-errno) : result;
+}
+
+/// A write that raises no SIGPIPE, for descriptors that cannot be asked not to: one that it raises in this thread is
+/// taken here.
+template <class Write>
+ssize_t without_sigpipe(Write write) noexcept {
+  sigset_t broken_pipe;
+  sigset_t before;
+  sigemptyset(&broken_pipe);
+  sigaddset(&broken_pipe, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
+  ssize_t const result = or_error(write());
+  if (result == -EPIPE) {
+    timespec const at_once{};
+    while (::sigtimedwait(&broken_pipe, nullptr, &at_once) < 0 && errno == EINTR) {
+    }
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return result;
 }
 
 class kernel final : public system_calls {
@@ -61,10 +82,12 @@ public:
   }
   ssize_t read(int fd, void* to, std::size_t size) noexcept override { return or_error(::read(fd, to, size)); }
   ssize_t write(int fd, void const* from, std::size_t size) noexcept override {
-    return or_error(::write(fd, from, size));
+    return without_sigpipe([=] { return ::write(fd, from, size); });
   }
   ssize_t readv(int fd, iovec const* to, int count) noexcept override { return or_error(::readv(fd, to, count)); }
-  ssize_t writev(int fd, iovec const* from, int count) noexcept override { return or_error(::writev(fd, from, count)); }
+  ssize_t writev(int fd, iovec const* from, int count) noexcept override {
+    return without_sigpipe([=] { return ::writev(fd, from, count); });
+  }
 
   // Linux has closed it whatever it says; what else it may say of a file concerns data that was written before.
   int close(int fd) noexcept override { return or_error(::close(fd)); }

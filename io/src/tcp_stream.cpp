@@ -25,12 +25,7 @@ tcp_stream tcp_stream::connect(endpoint const& to) {
   return connected;
 }
 
-void tcp_stream::shutdown(direction which, std::error_code& ec) {
-  constexpr int how[]{SHUT_RD, SHUT_WR, SHUT_RDWR};
-  (void)descriptor().call(ec, [=](detail::system_calls& calls, int fd) {
-    return calls.shutdown(fd, how[static_cast<std::size_t>(which)]);
-  });
-}
+void tcp_stream::shutdown(direction which, std::error_code& ec) { shut_down(descriptor(), which, ec); }
 
 void tcp_stream::shutdown(direction which) {
   std::error_code ec;

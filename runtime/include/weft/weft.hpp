@@ -2,13 +2,20 @@
 /// @file
 /// Everything.
 
+#include <weft/io/buffered_reader.hpp>
 #include <weft/io/buffered_source.hpp>
+#include <weft/io/buffered_writer.hpp>
 #include <weft/io/endpoint.hpp>
 #include <weft/io/error.hpp>
+#include <weft/io/pipe.hpp>
 #include <weft/io/serve.hpp>
 #include <weft/io/stream.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>
+#include <weft/io/udp_socket.hpp>
+#include <weft/io/unix_endpoint.hpp>
+#include <weft/io/unix_listener.hpp>
+#include <weft/io/unix_stream.hpp>
 #include <weft/runtime/as_completed.hpp>
 #include <weft/runtime/await_callback.hpp>
 #include <weft/runtime/blocking.hpp>

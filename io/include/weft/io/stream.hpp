@@ -18,6 +18,8 @@
 
 namespace weft::inline v0::io {
 
+struct pipe_ends;
+
 /// Which half of a connection.
 enum class direction : unsigned char { receive, send, both };
 
@@ -46,6 +48,12 @@ public:
 
   /// Not open: all operations fail as on a closed one.
   stream() noexcept = default;
+  /// Takes over a descriptor of any kind that can be waited for: a socket, a pipe, a terminal; makes it non-blocking,
+  /// for all who share it, and closed on exec.
+  /// @throws std::system_error  of one that cannot be waited for, as a regular file, with
+  ///   std::errc::operation_not_permitted; then it is still the caller's. std::bad_alloc: then it has been closed.
+  [[nodiscard]] static stream adopt(int fd);
+  [[nodiscard]] static stream adopt(int fd, std::error_code& ec);
   stream(stream&&) noexcept = default;
   stream& operator=(stream&&) noexcept = default;  ///< Closes what was there.
   /// As close().
@@ -169,6 +177,12 @@ public:
   /// -1: none. It stays this stream's.
   [[nodiscard]] int native_handle() const noexcept { return descriptor_.number(); }
 
+  /// For layers on Asio's streams that ask for it, with <weft/io/asio.hpp>: an executor that runs nothing.
+  template <class Dependent = void>
+  [[nodiscard]] auto get_executor() const {
+    return detail::foreign_executor<Dependent>::get();
+  }
+
 protected:
   enum class carrier : bool { socket, other };
   stream(detail::open_descriptor descriptor, carrier of) noexcept : descriptor_(std::move(descriptor)), carrier_(of) {}
@@ -177,6 +191,8 @@ protected:
   [[nodiscard]] detail::open_descriptor const& descriptor() const noexcept { return descriptor_; }
 
 private:
+  friend pipe_ends pipe(std::error_code& ec);
+
   class look_ahead;
   class turn;
   /// Null until somebody first reads ahead; then the same until the stream goes.

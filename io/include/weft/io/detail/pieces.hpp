@@ -9,6 +9,7 @@
 #include <iterator>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 namespace weft::inline v0::detail {
 
@@ -80,6 +81,12 @@ template <class ErrorCode>
 struct foreign_error {
   static_assert(sizeof(ErrorCode) == 0,
                 "weft: to use streams with boost::system::error_code, include <weft/io/asio.hpp>");
+};
+
+/// What layers on another library's streams ask a stream for. <weft/io/asio.hpp> has it.
+template <class Dependent>
+struct foreign_executor {
+  static_assert(!std::is_void_v<Dependent>, "weft: to put layers of Asio on streams, include <weft/io/asio.hpp>");
 };
 
 }  // namespace weft::inline v0::detail

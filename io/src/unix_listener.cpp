@@ -1,0 +1,78 @@
+#include <weft/io/unix_listener.hpp>
+
+#include "error_text.hpp"
+#include "sockets.hpp"
+#include "unix_address.hpp"
+
+#include <string>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace weft::inline v0::io {
+
+using detail::system_calls;
+
+namespace {
+
+int listen_at(detail::open_descriptor& socket, unix_address const& address, int backlog, std::error_code& ec) {
+  return socket.call(ec, [&](system_calls& calls, int fd) {
+    int const bound = calls.bind(fd, address.data(), address.size());
+    return bound < 0 ? bound : calls.listen(fd, backlog);
+  });
+}
+
+/// Whether there is a socket of that name, on which nobody listens.
+bool is_stale(unix_address const& address) {
+  std::error_code ec;
+  auto const probe = open_socket(AF_UNIX, SOCK_STREAM, ec);
+  (void)probe.call(ec, [&](system_calls& calls, int fd) { return calls.connect(fd, address.data(), address.size()); });
+  return ec == std::errc::connection_refused;
+}
+
+/// Linux refuses a connection to a file of another kind with the same error.
+bool is_socket_file(std::string const& path) noexcept {
+  struct stat about{};
+  return ::lstat(path.c_str(), &about) == 0 && S_ISSOCK(about.st_mode);
+}
+
+}  // namespace
+
+unix_listener unix_listener::bind(unix_endpoint const& at, unix_listen_options const& options, std::error_code& ec) {
+  unix_address const address{at, ec};
+  if (ec) return {};
+  auto socket = open_socket(AF_UNIX, SOCK_STREAM, ec);
+  if (ec) return {};
+  (void)listen_at(socket, address, options.backlog, ec);
+  if (ec == std::errc::address_in_use && options.remove_stale && !at.is_abstract() && is_socket_file(at.name()) &&
+      is_stale(address)) {
+    ::unlink(at.name().c_str());
+    (void)listen_at(socket, address, options.backlog, ec);
+  }
+  return ec ? unix_listener{} : unix_listener{std::move(socket), at};
+}
+
+unix_listener unix_listener::bind(unix_endpoint const& at, unix_listen_options const& options) {
+  std::error_code ec;
+  auto listener = bind(at, options, ec);
+  if (ec) throw_error(ec, {"listening at ", at.to_string()});
+  return listener;
+}
+
+unix_stream unix_listener::accept(std::error_code& ec) {
+  // After each the queue is looked at again at once, until it is empty.
+  auto const number = descriptor_.perform(detail::readiness::readable, 0, ec, [](system_calls& calls, int fd) {
+    return static_cast<ssize_t>(calls.accept(fd, nullptr, nullptr));
+  });
+  if (ec) return {};
+  return unix_stream{detail::open_descriptor{static_cast<int>(number), descriptor_.calls()}};
+}
+
+unix_stream unix_listener::accept() {
+  std::error_code ec;
+  auto accepted = accept(ec);
+  if (ec) throw_error(ec, {"accepting a connection at ", at_.to_string()});
+  return accepted;
+}
+
+}  // namespace weft::inline v0::io
