@@ -63,8 +63,9 @@ public:
       auto const* const begin = reinterpret_cast<char const*>(buffer.data());
       std::string_view const text{begin, got.size};
       if (text == "?") {
+        auto const answer = report();
         std::error_code ignored;  // who asks may have gone
-        socket.send_to(got.from, std::as_bytes(std::span{report()}), ignored);
+        socket.send_to(got.from, std::as_bytes(std::span{answer}), ignored);
         continue;
       }
       ++received_;
