@@ -18,7 +18,7 @@ namespace {
 /// Each message differs from those before it and from those of other connections.
 std::string message(int connection, int number, std::size_t size) {
   auto text = std::to_string(connection).append("/").append(std::to_string(number)).append(" ");
-  for (std::size_t i = 0; text.size() < size; ++i) text += static_cast<char>('a' + i % 26);
+  while (text.size() < size) text.append("abcdefghijklmnopqrstuvwxyz ");
   text.resize(size);
   return text;
 }
