@@ -66,6 +66,7 @@ class Parser:
 
 
 NULL = "null"
+COUNTER = "counter:__rand_int__"  # of redis-benchmark
 
 
 class Client:
@@ -169,6 +170,8 @@ class Tap:
 
 def check_benchmark(port: int, pipeline: int, requests: int) -> None:
     """Runs redis-benchmark at `port`, and looks at every reply that it gets."""
+    client = Client(port)
+    client.ask("DEL", COUNTER)
     tap = Tap(port)
     printed = programs.output_of("redis-benchmark", "-h", "127.0.0.1", "-p", tap.port, "-t", "ping,set,get,incr,mset", "-n",
                                  requests, "-c", 10, "-P", pipeline, "-q")
@@ -199,11 +202,8 @@ def check_benchmark(port: int, pipeline: int, requests: int) -> None:
     for name in ("set", "get", "incr", "mset"):
         assert seen[name] >= requests, seen
     assert seen["ping"] >= 2 * requests, seen
-    # Each number went to one of them.
-    client = Client(port)
-    total = int(client.ask("GET", "counter:__rand_int__")[1])
-    client.ask("DEL", "counter:__rand_int__")
+    # Each number went to one of them. What was asked for at the end of a run may have been done, and not answered.
+    total = int(client.ask("GET", COUNTER)[1])
     client.close()
-    counters.sort()
-    assert len(set(counters)) == len(counters) and counters[0] == 1 and counters[-1] <= total, "INCR"
+    assert len(set(counters)) == len(counters) and min(counters) >= 1 and max(counters) <= total, "INCR"
     assert total >= requests

@@ -66,9 +66,9 @@ BROKEN = [
     (b"*1\r\n$-1\r\n", b"-ERR Protocol error: invalid bulk length\r\n"),
     (b"*1\r\n$536870913\r\n", b"-ERR Protocol error: invalid bulk length\r\n"),
     (b"get 'k\r\n", b"-ERR Protocol error: unbalanced quotes in request\r\n"),
-    (b"x" * 70_000, b"-ERR Protocol error: too big inline request\r\n"),
-    (b"*" + b"1" * 70_000, b"-ERR Protocol error: too big mbulk count string\r\n"),
-    (b"*1\r\n$" + b"1" * 70_000, b"-ERR Protocol error: too big bulk count string\r\n"),
+    (b"x" * 65_537, b"-ERR Protocol error: too big inline request\r\n"),
+    (b"*" + b"1" * 65_536, b"-ERR Protocol error: too big mbulk count string\r\n"),
+    (b"*1\r\n$" + b"1" * 65_536, b"-ERR Protocol error: too big bulk count string\r\n"),
     (command("PING") + b"*1\r\n!", b"+PONG\r\n-ERR Protocol error: expected '$', got '!'\r\n"),
     (command("PING") + command("QUIT") + command("PING"), b"+PONG\r\n+OK\r\n"),
 ]
@@ -98,10 +98,7 @@ def test_broken(port: int) -> None:
             stream.sendall(sent)
             found = read_exactly(stream, len(answer))
             assert found == answer, f"{sent[:40]}: {found} instead of {answer}"
-            try:
-                assert read_to_end(stream) == b""
-            except ConnectionResetError:  # there was more than it had read
-                pass
+            assert read_to_end(stream) == b""
 
 
 def test_sizes(port: int) -> None:
