@@ -11,6 +11,7 @@
 #include <weft/io/resolve.hpp>
 #include <weft/io/serve.hpp>
 #include <weft/io/pipe.hpp>
+#include <weft/io/serve.hpp>
 #include <weft/io/stream.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>
