@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/verify.hpp"
 
 #include <weft/runtime/detail/polled_descriptor.hpp>
 #include <weft/runtime/spawn.hpp>
@@ -23,6 +24,7 @@ using weft::detail::polled_descriptor;
 using weft::detail::readiness;
 using weft::test::run_on;
 using weft::test::some_workers;
+using weft::test::verify;
 
 /// Two ends of a stream.
 struct pair_of_sockets {
@@ -131,7 +133,7 @@ TEST_CASE("two objects may wait for the same number", "[io][polled_descriptor]")
     auto const other = polled_descriptor::make(sockets.ends[0]);
     auto const until_readable = [](polled_descriptor& d) {
       d.exhausted(readiness::readable);
-      CHECK(wait(d, readiness::readable) == descriptor_outcome::ready);
+      verify(wait(d, readiness::readable) == descriptor_outcome::ready);
     };
     auto first = weft::spawn([&] { until_readable(*one); });
     auto second = weft::spawn([&] { until_readable(*other); });

@@ -3,7 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
-#include "support/throws.hpp"
+#include "support/verify.hpp"
 
 #include <weft/io/error.hpp>
 #include <weft/io/tcp_listener.hpp>
@@ -29,6 +29,7 @@ using namespace std::chrono_literals;
 using namespace weft::io;
 using weft::test::run_on;
 using weft::test::some_workers;
+using weft::test::verify;
 
 endpoint anywhere() { return {ip_address::loopback_v4(), 0}; }
 
@@ -63,16 +64,16 @@ TEST_CASE("what is sent is echoed, on many connections at once", "[io][tcp]") {
       clients.push_back(weft::spawn([&, i] {
         auto s = tcp_stream::connect(at);
         s.nodelay(true);
-        CHECK(s.nodelay());
+        verify(s.nodelay());
         for (int round = 0; round < 20; ++round) {
           auto const text = "message " + std::to_string(round) + " of " + std::to_string(i);
           s.write_all(text);
           std::string answer(text.size(), ' ');
           s.read_exactly(std::as_writable_bytes(std::span{answer}));
-          CHECK(answer == text);
+          verify(answer == text);
         }
         s.shutdown(direction::send);
-        CHECK(read_to_end(s).empty());
+        verify(read_to_end(s).empty());
       }));
     }
     for (auto& t : clients) t.get();
@@ -114,13 +115,13 @@ TEST_CASE("to close wakes who reads, writes or accepts, with an error", "[io][tc
     std::error_code accepted;
     auto reader = weft::spawn([&] {
       std::array<std::byte, 1> one{};
-      CHECK(here.read_some(one, read) == 0);
+      verify(here.read_some(one, read) == 0);
     });
     auto writer = weft::spawn([&] {
       std::vector<std::byte> much(1'000'000);
       while (!written) (void)here.write_some(much, written);
     });
-    auto acceptor = weft::spawn([&] { CHECK_FALSE(listener.accept(accepted).is_open()); });
+    auto acceptor = weft::spawn([&] { verify(!listener.accept(accepted).is_open()); });
     for (int i = 0; i < 50; ++i) weft::yield();
     here.close();
     listener.close();
