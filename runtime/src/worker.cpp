@@ -30,6 +30,9 @@ thread_local worker* this_worker = nullptr;
 /// 0.5 to 2 ms, at 1 to 4 GHz, which is how fast time-stamp counters count.
 constexpr std::uint64_t longest_without_tick = 2'000'000;
 
+/// 25 to 100 us: a look in the loop is a system call, and 64 switches may take less than one.
+constexpr std::uint64_t longest_unpolled = 100'000;
+
 /// From the worker's identity, which resumes it, to the fiber's.
 [[maybe_unused]] WEFT_UNINSTRUMENTED void go_on_as(fiber_record& fiber) noexcept {
   sanitizer_thread::watch_accesses();
@@ -594,7 +597,7 @@ fiber_record* worker::tick() noexcept {
   last_tick_ = coarse_now();
   now();
   expire_timers(timers);
-  poll();
+  if (last_tick_ - polled_at_ > longest_unpolled) poll();
   if (!migrates_ || !mail_first_) return take_from_others();
   mail_first_ = false;
   return take_injected();  // and then the ring, for here this comes with each switch
@@ -635,6 +638,7 @@ void worker::poll() noexcept {
   if (!loop.watches_any()) return;
   loop.poll();
   polls.add(1);
+  polled_at_ = coarse_now();
 }
 
 time_point worker::now() noexcept {

@@ -166,6 +166,7 @@ private:
 
   // The worker's own context.
   void dispatch(fiber_record& fiber) noexcept;
+  fiber_record* look_in_loop() noexcept;
   fiber_record* search() noexcept;
   fiber_record* steal_from(worker& victim, bool also_slot) noexcept;
   fiber_record* look_after_neighbours() noexcept;
@@ -191,6 +192,8 @@ private:
   published<std::uint32_t> ticks_{ticks_between_looks};  // until the next look; stays 1 where fibers must migrate
   std::uint64_t last_tick_ = 0;                          // on the coarse clock
   std::uint64_t last_turn_ = 0;                          // when others had a turn before a joiner, on the coarse clock
+  std::uint64_t polled_at_ = 0;                          // on the coarse clock
+  bool loop_busy_ = false;                               // the last look in the loop found something at once
   bool mail_first_ = false;
   bool const migrates_;                    // scheduling::forced_migration
   bool in_order_;                          // scheduling::fifo; changed by abandon() alone, as is the next

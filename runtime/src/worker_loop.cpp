@@ -25,6 +25,9 @@ constexpr std::chrono::milliseconds watch_interval{4};
 /// The same where a worker is known to be away.
 constexpr std::chrono::milliseconds short_watch_interval{1};
 
+/// 5 to 20 us: a sleep as short as that has found what it waited for.
+constexpr std::uint64_t no_sleep = 20'000;
+
 /// 2.5 to 10 ms, at 1 to 4 GHz: how often at most a sleeper is woken to look after who goes to work.
 constexpr std::uint64_t longest_unwatched = 10'000'000;
 
@@ -40,6 +43,7 @@ void worker::run_loop() noexcept {
   if (!begun && !stands_in_) return;  // a stand-in is counted on by now
   while (!home.entrance.dismissed()) {
     fiber_record* next = pick_next();
+    if (next == nullptr) next = look_in_loop();
     if (next == nullptr) next = search();
     if (next == nullptr) next = sleep();
     if (next == nullptr) continue;
@@ -64,6 +68,16 @@ void worker::fail_unplaced() noexcept {
     if (joiner->joiner_aside) open_aside_join(*joiner);
     enqueue(*joiner, placement::next);
   }
+}
+
+/// Where events come as fast as they are served, the next are there already: no need to tell all that this worker goes
+/// to sleep, which costs a barrier on all threads.
+fiber_record* worker::look_in_loop() noexcept {
+  if (!loop_busy_) return nullptr;
+  poll();
+  fiber_record* const next = pick_next();
+  loop_busy_ = next != nullptr;
+  return next;
 }
 
 fiber_record* worker::search() noexcept {
@@ -262,9 +276,12 @@ fiber_record* worker::sleep() noexcept {
   }
   about_to_run_ = true;
   polls.add(1);
+  auto const asleep_since = coarse_now();
   loop.sleep(with_slack(deadline));
   asleep.store(false, std::memory_order_relaxed);
-  last_tick_ = coarse_now();  // what a tick would do has just been done, and the first fibers are not to wait for it
+  // What a tick would do has just been done, and the first fibers are not to wait for it.
+  last_tick_ = polled_at_ = coarse_now();
+  loop_busy_ = last_tick_ - asleep_since < no_sleep && loop.watches_any();
   thread_barrier::light();  // pairs with the heavy one in monitor::rest()
   home.watch.note_awake();
   // Woken by pick(), it counts as searching already.

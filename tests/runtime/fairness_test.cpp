@@ -125,7 +125,7 @@ TEST_CASE("H26: a yield loop on one worker starves neither a timer nor a pipe", 
   auto const worst = serve_beside(4, 0ns, 5);
   if (migration_forced()) return;  // each fiber then goes through a mailbox, behind all that is in it
   CHECK(worst.timer <= 500);
-  CHECK(worst.pipe <= 500);
+  CHECK(worst.pipe <= 50'000);  // the loop is looked at every 0.1 ms at most, and a yield takes no less than 2 ns
 }
 
 TEST_CASE("rule 28: timers and descriptors are served within 10 ms, though each round of the run queue takes 40 ms",
