@@ -179,9 +179,11 @@ def measure(
     entries: list[Entry],
     repetitions: Mapping[Entry, int],
     once: Callable[[Entry], Sample],
+    patience_s: float,
 ) -> list[Row]:
     """Rounds over all entries, so that a slow change of the machine meets each of them alike; each round in an order of
-    its own, drawn with a fixed seed, so that none always runs after the same other and finds the memory it left."""
+    its own, drawn with a fixed seed, so that none always runs after the same other and finds the memory it left. Repeats
+    what others disturbed until that has taken `patience_s` in all."""
     rows = [Row(e) for e in entries]
     progress = Progress(sum(repetitions[e] for e in entries))
     took: dict[Entry, float] = {}  # the last run's wall time, for the estimate
@@ -210,10 +212,11 @@ def measure(
                     start = time.monotonic()
                     sample = once(entry)
                     took[entry] = time.monotonic() - start
-                    if not sample.disturbed or attempt == _REPEATS:
+                    if not sample.disturbed or attempt == _REPEATS or patience_s <= 0:
                         break
                     row.repeated += 1
                     time.sleep(0.3)  # what disturbed it may be about to end
+                    patience_s -= time.monotonic() - start
                 row.samples.append(sample)
             except UnknownWorkload:
                 row.unknown = True

@@ -127,6 +127,7 @@ WORKLOADS: dict[str, Workload] = {
             200,
             "batches",
             baseline=RAW,
+            quick_repetitions=3,
         ),
         Workload(
             "W4",
@@ -195,7 +196,7 @@ WORKLOADS: dict[str, Workload] = {
             1_000_000,
             100_000,
             "tasks",
-            quick_repetitions=3,
+            quick_repetitions=2,
         ),
         Workload(
             "W10",
@@ -206,6 +207,7 @@ WORKLOADS: dict[str, Workload] = {
             20,
             "repeats",
             baseline=SERIAL,
+            quick_repetitions=3,
         ),
         Workload(
             "W11",
@@ -217,7 +219,7 @@ WORKLOADS: dict[str, Workload] = {
             300,
             "milliseconds counted",
             baseline=EPOLL,
-            quick_repetitions=3,
+            quick_repetitions=2,
             load=Load("echo_load", 64),
         ),
         Workload(
@@ -233,7 +235,7 @@ WORKLOADS: dict[str, Workload] = {
             60,
             20,
             "rounds of 100 ms",
-            quick_repetitions=3,
+            quick_repetitions=2,
         ),
         Workload(
             "W14",
@@ -246,7 +248,7 @@ WORKLOADS: dict[str, Workload] = {
             20_000,
             5_000,
             "calls",
-            quick_repetitions=3,
+            quick_repetitions=2,
         ),
         Workload(
             "W15",
@@ -257,7 +259,7 @@ WORKLOADS: dict[str, Workload] = {
             2_000,
             500,
             "milliseconds counted",
-            quick_repetitions=3,
+            quick_repetitions=2,
             load=Load("echo_load", 64, ("--rate", "10000")),
         ),
         Workload(
@@ -269,7 +271,7 @@ WORKLOADS: dict[str, Workload] = {
             300,
             "milliseconds counted",
             baseline=EPOLL,
-            quick_repetitions=2,
+            quick_repetitions=1,
             load=Load("echo_load", 8, ("--idle", "10000")),
         ),
         Workload(
@@ -281,7 +283,7 @@ WORKLOADS: dict[str, Workload] = {
             300,
             "milliseconds counted",
             baseline=EPOLL,
-            quick_repetitions=3,
+            quick_repetitions=2,
             load=Load("connect_load", 64),
         ),
     )

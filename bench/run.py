@@ -84,7 +84,8 @@ def main() -> int:
         return measure.run_once([str(directory / entry.program), *entry.arguments], environment, timeout_s=120)
 
     start = time.monotonic()
-    rows = measure.measure(entries, {e: repetitions(args, e) for e in entries}, once)
+    patience_s = 10 if args.quick else 3600
+    rows = measure.measure(entries, {e: repetitions(args, e) for e in entries}, once, patience_s)
     with_micro = plan.WEFT in args.families and not args.no_micro
     results = report.Results(
         machine=machine.describe(ROOT, args.build_dir),

@@ -260,7 +260,7 @@ fiber_record* worker::sleep() noexcept {
   }
   auto deadline = timers.next();
   if (home.world != nullptr && deadline != never) deadline = add(clock::now(), deadline - home.world->now());
-  // One sleeper looks after the neighbours, as long as any of them is awake.
+  // One sleeper looks after the neighbours, if there are any, as long as one of them is awake.
   bool watching = false;
   auto const standing_in = home.away.on_duty();
   auto const others_awake = [this, standing_in] {
@@ -270,7 +270,7 @@ fiber_record* worker::sleep() noexcept {
   auto const called_lately = [this] {
     return coarse_now() - home.watcher_called.load(std::memory_order_relaxed) < longest_unwatched;
   };
-  if (!resting && (others_awake() || called_lately()) &&
+  if (!resting && home.workers.size() != 1 && (others_awake() || called_lately()) &&
       !home.neighbours_watched.exchange(true, std::memory_order_acq_rel)) {
     watching = true;
     deadline = std::min(deadline, time_to_look(standing_in > 0 ? short_watch_interval : watch_interval));
