@@ -7,10 +7,9 @@
 #include <weft/io/buffered_writer.hpp>
 #include <weft/io/endpoint.hpp>
 #include <weft/io/error.hpp>
+#include <weft/io/pipe.hpp>
 #include <weft/io/readiness.hpp>
 #include <weft/io/resolve.hpp>
-#include <weft/io/serve.hpp>
-#include <weft/io/pipe.hpp>
 #include <weft/io/serve.hpp>
 #include <weft/io/stream.hpp>
 #include <weft/io/tcp_listener.hpp>
