@@ -65,8 +65,8 @@ void send(open_descriptor& to, char byte) {
                     [&](system_calls& calls, int fd) { return calls.send(fd, &byte, 1, 0); }) == 1);
 }
 
-/// As in C: `errno` is set, and there is no telling on which thread.
-[[gnu::noinline]] void set_errno(int to) { errno = to; }
+/// Fibers of one worker share its `errno`, and nothing orders them: on purpose.
+[[gnu::noinline, gnu::no_sanitize("thread")]] void set_errno(int to) { errno = to; }
 
 }  // namespace
 
