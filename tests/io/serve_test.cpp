@@ -152,9 +152,12 @@ TEST_CASE("handlers may go on after the stop; nobody else gets in", "[io][serve]
     ask(s, "before");
     std::thread{[&] { stop.request_stop(); }}.join();
     wait_until([&] { return !listener.is_open(); });
-    std::error_code ec;
-    CHECK_FALSE(tcp_stream::connect(at, ec).is_open());
-    CHECK(ec == std::errc::connection_refused);
+    // It counts as closed a moment before the system has closed it.
+    wait_until([&] {
+      std::error_code ec;
+      (void)tcp_stream::connect(at, ec);
+      return ec == std::errc::connection_refused;
+    });
     ask(s, "after");
     CHECK_FALSE(server.ready());
     s.close();
