@@ -252,6 +252,7 @@ TEST_CASE("H9: who selects a stream that is closed, and gone, meanwhile is told 
         return std::error_code{};
       });
       auto waiting = weft::spawn(eagerly, [&] { wait_readable(both->here, waited); });
+      auto const there = std::move(both->there);  // whose end would be readiness
       if (i % 2 == 0) both->here.close();
       both.reset();
       verify(selecting.get() == std::errc::bad_file_descriptor);
