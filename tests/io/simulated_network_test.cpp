@@ -6,6 +6,7 @@
 #include "both_networks.hpp"
 #include "support/verify.hpp"
 
+#include <weft/io/resolve.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>
 #include <weft/runtime/spawn.hpp>
@@ -368,6 +369,19 @@ TEST_CASE("simulated network: hosts have the addresses that they were given", "[
       auto const s = tcp_stream::connect({address, 5432});
       CHECK(s.local_endpoint().address() == address);
       CHECK(listener.accept().remote_endpoint() == s.local_endpoint());
+    }
+    CHECK(weft::io::resolve("DB.example", "http").front().to_string() == "10.1.2.3:80");
+    std::error_code ec;
+    CHECK(weft::io::resolve("nowhere.example", 80, {}, ec).empty());
+    CHECK(ec == weft::io::name_error::no_such_name);
+    CHECK(weft::io::resolve("db.example", "no-such-service", {}, ec).empty());
+    CHECK(ec == weft::io::name_error::no_such_service);
+    CHECK(weft::io::reverse({"10.1.2.3", 443}).host == "db.example");
+    CHECK(weft::io::reverse({"10.9.9.9", 443}).service == "https");
+    {
+      auto listener = tcp_listener::bind({"fd00::1", 81});
+      auto const by_name = tcp_stream::connect("db.example", 81);  // the first address refuses
+      CHECK(by_name.remote_endpoint().to_string() == "[fd00::1]:81");
     }
     auto listener = tcp_listener::bind({ip_address::any_v6(), 80}, {.v6_only = false});
     auto const s = tcp_stream::connect({"10.0.0.7", 80});

@@ -17,30 +17,11 @@ constexpr int lowest_number = 1 << 24;
 constexpr int highest_number = 1 << 30;
 constexpr std::size_t most_files = 1 << 20;
 
-std::string lower(std::string_view text) {
-  std::string copy{text};
-  for (auto& c : copy) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return copy;
-}
-
 std::span<iovec const> pieces_of(msghdr const& message) noexcept { return {message.msg_iov, message.msg_iovlen}; }
 
 }  // namespace
 
-network_core::network_core(network_options const& options) : wire_(options), first_(lowest_number) {
-  add_host("localhost", {io::ip_address::loopback_v4(), io::ip_address::loopback_v6()});
-}
-
-void network_core::add_host(std::string_view name, std::vector<io::ip_address> addresses) {
-  std::lock_guard const lock{mutex_};
-  hosts_.insert_or_assign(lower(name), std::move(addresses));
-}
-
-std::vector<io::ip_address> network_core::addresses_of(std::string_view name) const {
-  std::lock_guard const lock{mutex_};
-  auto const found = hosts_.find(lower(name));
-  return found != hosts_.end() ? found->second : std::vector<io::ip_address>{};
-}
+network_core::network_core(network_options const& options) : wire_(options), first_(lowest_number) {}
 
 std::size_t network_core::open_descriptors() const noexcept {
   std::lock_guard const lock{mutex_};

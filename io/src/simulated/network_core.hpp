@@ -5,6 +5,7 @@
 /// is left from elsewhere.)
 
 #include "datagram_socket.hpp"
+#include "host_table.hpp"
 #include "names.hpp"
 #include "stream_socket.hpp"
 #include "wire.hpp"
@@ -13,10 +14,8 @@
 #include <weft/runtime/environment.hpp>
 
 #include <cstddef>
-#include <map>
 #include <memory>
 #include <mutex>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -28,8 +27,7 @@ class network_core final : public weft::detail::simulated_outside,
 public:
   explicit network_core(network_options const& options);
 
-  void add_host(std::string_view name, std::vector<io::ip_address> addresses);
-  [[nodiscard]] std::vector<io::ip_address> addresses_of(std::string_view name) const;
+  [[nodiscard]] host_table& hosts() const noexcept { return *hosts_; }
   [[nodiscard]] std::size_t open_descriptors() const noexcept;
   void wrap(system_calls* by) noexcept { wrapper_ = by; }
 
@@ -65,6 +63,7 @@ public:
     return weft::detail::descriptor_kind::simulated;
   }
   void watched(weft::detail::polled_descriptor& of) noexcept override;
+  [[nodiscard]] std::shared_ptr<weft::detail::name_service> names() override { return hosts_; }
 
   // readiness_source
   void wanted(weft::detail::polled_descriptor& of, readiness what) noexcept override;
@@ -85,7 +84,7 @@ private:
   bound_names names_;
   int first_;                                           // number; those of an earlier run never come again
   std::vector<std::shared_ptr<simulated_file>> files_;  // by number
-  std::map<std::string, std::vector<io::ip_address>, std::less<>> hosts_;
+  std::shared_ptr<host_table> hosts_ = std::make_shared<host_table>();
   system_calls* wrapper_ = nullptr;
 };
 

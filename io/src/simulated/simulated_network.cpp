@@ -28,11 +28,11 @@ simulated_network::simulated_network(simulation& of, network_options options)
 simulated_network::~simulated_network() = default;
 
 void simulated_network::add_host(std::string_view name, std::vector<io::ip_address> addresses) {
-  core_->add_host(name, std::move(addresses));
+  core_->hosts().add(name, std::move(addresses));
 }
 
 std::vector<io::ip_address> simulated_network::addresses_of(std::string_view name) const {
-  return core_->addresses_of(name);
+  return core_->hosts().addresses_of(name);
 }
 
 std::size_t simulated_network::open_descriptors() const noexcept { return core_->open_descriptors(); }
