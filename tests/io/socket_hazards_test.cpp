@@ -66,7 +66,7 @@ void send(open_descriptor& to, char byte) {
 }
 
 /// Fibers of one worker share its `errno`, and nothing orders them: on purpose.
-[[gnu::noinline, gnu::no_sanitize("thread")]] void set_errno(int to) { errno = to; }
+__attribute__((noinline, no_sanitize("thread"))) void set_errno(int to) { errno = to; }
 
 }  // namespace
 
