@@ -18,8 +18,6 @@
 
 namespace weft::inline v0::testing {
 
-namespace {
-
 /// Numbers of open descriptors. Those beyond its size, such as a simulated network may have, it does not know.
 class open_numbers {
 public:
@@ -69,8 +67,6 @@ private:
     return x ^ (x >> 31U);
   }
 };
-
-}  // namespace
 
 /// Stands in front of `next`.
 class io_faults::calls final : public detail::system_calls {

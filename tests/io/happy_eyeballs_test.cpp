@@ -78,7 +78,7 @@ public:
     if (answer.after == silent) return -EINPROGRESS;
     under_way_.push_back(weft::spawn([this, fd, answer] {
       weft::sleep_for(answer.after);
-      std::lock_guard const lock{mutex_};
+      std::lock_guard const answering{mutex_};
       auto const at = open_.find(fd);
       if (at == open_.end()) return;
       at->second.error = answer.error;
