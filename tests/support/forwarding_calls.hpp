@@ -49,6 +49,7 @@ public:
   ssize_t writev(int fd, iovec const* from, int count) noexcept override { return kernel_.writev(fd, from, count); }
   int close(int fd) noexcept override { return kernel_.close(fd); }
   int poll(int fd, short events) noexcept override { return kernel_.poll(fd, events); }
+  [[nodiscard]] detail::system_calls& beneath() noexcept override { return kernel_; }
 
 private:
   detail::system_calls& kernel_ = detail::kernel_calls();
