@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <sys/socket.h>
@@ -173,6 +174,8 @@ public:
     return error != 0 ? -error : status;
   }
 
+  int poll(int fd, short events) noexcept override { return next_.poll(fd, events); }
+  [[nodiscard]] std::shared_ptr<detail::name_service> names() override { return next_.names(); }
   [[nodiscard]] detail::descriptor_kind kind() const noexcept override { return next_.kind(); }
   void watched(detail::polled_descriptor& of) noexcept override {
     open.insert(of.number());
