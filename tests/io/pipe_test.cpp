@@ -132,7 +132,7 @@ TEST_CASE("adopted descriptors do not block, and are closed on exec", "[io][adop
     CHECK(reader.read_line() == "adopted");
     sender.get();
 
-    if (one_byte_io()) return;
+    if (weft::test::one_byte_io()) return;
     // 8 bytes at a time, and readable only while it counts.
     auto counter = stream::adopt(::eventfd(0, 0));
     auto waiting = weft::spawn([&] { return counter.read_exactly(sizeof(std::uint64_t)); });

@@ -235,7 +235,8 @@ TEST_CASE("several buffers are filled and sent one after the other", "[io][strea
     std::vector<std::string> many;
     std::string all;
     for (int i = 0; i < 1000; ++i)
-      all += many.emplace_back(scaled_bytes(static_cast<std::size_t>(i) * 7), static_cast<char>('a' + i % 26));
+      all += many.emplace_back(weft::test::scaled_bytes(static_cast<std::size_t>(i) * 7),
+                               static_cast<char>('a' + i % 26));
     auto sender = weft::spawn([&, &to = there] {
       to.write_all(many);
       to.close();
