@@ -6,6 +6,7 @@
 /// Lines are `ROOM NAME` first, and then text. The clients' text is `NAME TURN NUMBER`, where TURN counts a client's
 /// connections; so who reads knows what may come next.
 
+#include "support/shared_count.hpp"
 #include "support/verify.hpp"
 
 #include <weft/io/tcp_listener.hpp>
@@ -35,10 +36,10 @@
 namespace weft::test {
 
 struct chat_counts {
-  std::uint64_t said = 0;     ///< lines that the server has got
-  std::uint64_t heard = 0;    ///< lines that clients have got
-  std::uint64_t put_out = 0;  ///< connections that were too slow
-  std::uint64_t lost = 0;     ///< connections that failed
+  shared_count said;     ///< lines that the server has got
+  shared_count heard;    ///< lines that clients have got
+  shared_count put_out;  ///< connections that were too slow
+  shared_count lost;     ///< connections that failed
 };
 
 /// Lines of a stream.

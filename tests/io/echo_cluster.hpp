@@ -3,6 +3,7 @@
 /// A program for the simulated network: servers that echo what they are sent, and clients that go on with another
 /// server when a connection is lost, until each of their messages has come back whole.
 
+#include "support/shared_count.hpp"
 #include "support/verify.hpp"
 
 #include <weft/io/tcp_listener.hpp>
@@ -25,9 +26,9 @@
 namespace weft::test {
 
 struct echo_counts {
-  std::uint64_t messages = 0;     ///< that came back
-  std::uint64_t connections = 0;  ///< made by clients
-  std::uint64_t lost = 0;         ///< connections that failed before the client was done with them, or while being made
+  shared_count messages;     ///< that came back
+  shared_count connections;  ///< made by clients
+  shared_count lost;         ///< connections that failed before the client was done with them, or while being made
 };
 
 class echo_cluster {

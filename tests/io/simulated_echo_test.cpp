@@ -9,6 +9,7 @@
 #include <weft/io/detail/system_calls.hpp>
 #include <weft/io/testing/simulated_network.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <optional>
@@ -94,7 +95,7 @@ private:
   weft::detail::system_calls& inner_;
   weft::detail::readiness_source& reports_;
   unsigned const which_;
-  unsigned count_ = 0;
+  std::atomic<unsigned> count_{0};
 };
 
 struct failure {

@@ -2,6 +2,7 @@
 /// Stream sockets and pipes of the simulated network, beside those of the kernel: each case runs on both.
 
 #include "both_networks.hpp"
+#include "support/verify.hpp"
 
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>
@@ -146,8 +147,8 @@ TEST_CASE("both networks: bytes go both ways, in order and all", "[io][simulatio
         for (std::size_t i = 0; i < n; ++i) right = right && block[i] == pattern(got + i, salt);
         got += n;
       }
-      CHECK(right);
-      CHECK(got == size);
+      weft::test::verify(right);
+      weft::test::verify(got == size);
     };
     auto one = weft::spawn([&] { send(c.here, 1); });
     auto two = weft::spawn([&] { send(c.there, 2); });
