@@ -20,10 +20,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <mutex>
 #include <random>
 #include <thread>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace fibers = weft::compat::fibers;
@@ -33,6 +35,15 @@ using namespace weft::test;
 using status = fibers::channel_op_status;
 
 namespace {
+
+/// As run_on(). A context has ended, for who joins it, a moment before its fiber is counted as ended: that is waited
+/// for.
+template <class F>
+void run_to_the_end_on(std::size_t workers, F&& f) {
+  weft::runtime rt{weft::test::on(workers)};
+  rt.run(std::forward<F>(f));
+  while (rt.live_fibers() != 0) std::this_thread::yield();
+}
 
 /// Cancels what `f` waits for, once it has come that far.  @returns whether `f` was cancelled
 template <class F>
@@ -59,7 +70,7 @@ bool cancelled_while_waiting(F&& f) {
 
 TEST_CASE("fibers, mutexes, channels and futures work on any number of workers", "[compat]") {
   watchdog dog{"compat"};
-  run_on(some_workers(), [&] {
+  run_to_the_end_on(some_workers(), [&] {
     fibers::mutex m;
     fibers::buffered_channel<int> buffered(8);
     fibers::unbuffered_channel<int> unbuffered;
@@ -136,7 +147,7 @@ TEST_CASE("every kind of mutex keeps fibers of several workers and threads apart
 }
 
 TEST_CASE("rule 3: who is cancelled while it waits for a mutex does not get it, and others do", "[compat][mutex]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     fibers::mutex m;
     m.lock();
     verify(cancelled_while_waiting([&m] { m.lock(); }));
@@ -157,7 +168,7 @@ TEST_CASE("H7: a mutex that is released while its waiters are cancelled goes to 
   CAPTURE(seed);
   watchdog dog{"compat mutex, cancelled"};
   std::minstd_rand random{seed};
-  run_on(some_workers(), [&] {
+  run_to_the_end_on(some_workers(), [&] {
     for (std::size_t i = scaled(300); i > 0; --i) {
       fibers::mutex m;
       m.lock();
@@ -181,7 +192,7 @@ TEST_CASE("H7: a mutex that is released while its waiters are cancelled goes to 
 }
 
 TEST_CASE("rule 26: a cancelled wait for a condition has the lock again", "[compat][condition_variable]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     fibers::mutex m;
     fibers::condition_variable c;
     bool owned = false;
@@ -201,7 +212,7 @@ TEST_CASE("rule 26: a cancelled wait for a condition has the lock again", "[comp
 }
 
 TEST_CASE("a cancelled push or pop leaves a channel as it was", "[compat][channel]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     fibers::unbuffered_channel<int> unbuffered;
     verify(cancelled_while_waiting([&] { (void)unbuffered.push(1); }));
     verify(cancelled_while_waiting([&] { (void)unbuffered.value_pop(); }));
@@ -220,7 +231,7 @@ TEST_CASE("a cancelled push or pop leaves a channel as it was", "[compat][channe
 }
 
 TEST_CASE("a producer that is cancelled lets the next one in line offer", "[compat][channel]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     fibers::unbuffered_channel<int> c;
     fibers::fiber next;
     verify(cancelled_while_waiting([&] {
@@ -241,7 +252,7 @@ TEST_CASE("values are neither lost nor doubled while producers and consumers are
   auto const seed = std::random_device{}();
   CAPTURE(seed);
   watchdog dog{"compat channels, cancelled"};
-  run_on(some_workers(), [&] {
+  run_to_the_end_on(some_workers(), [&] {
     std::minstd_rand random{seed};
     fibers::unbuffered_channel<int> unbuffered;
     fibers::buffered_channel<int> buffered(4);
@@ -276,7 +287,7 @@ TEST_CASE("values are neither lost nor doubled while producers and consumers are
 }
 
 TEST_CASE("who is cancelled at a barrier is not counted", "[compat][barrier]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     fibers::barrier b(2);
     verify(cancelled_while_waiting([&b] { (void)b.wait(); }));
     fibers::fiber other([&b] { (void)b.wait(); });
@@ -286,7 +297,7 @@ TEST_CASE("who is cancelled at a barrier is not counted", "[compat][barrier]") {
 }
 
 TEST_CASE("a cancelled wait for a future leaves the result to be got", "[compat][future]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     fibers::promise<int> p;
     auto f = p.get_future();
     verify(cancelled_while_waiting([&f] { (void)f.get(); }));
@@ -297,7 +308,7 @@ TEST_CASE("a cancelled wait for a future leaves the result to be got", "[compat]
 }
 
 TEST_CASE("a cancelled join leaves the fiber joinable", "[compat][fiber]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     weft::event leave;
     fibers::fiber f([&leave] { leave.wait(); });
     verify(cancelled_while_waiting([&f] { f.join(); }));
@@ -308,7 +319,7 @@ TEST_CASE("a cancelled join leaves the fiber joinable", "[compat][fiber]") {
 }
 
 TEST_CASE("every wait is a cancellation point, also where it need not wait", "[compat]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     fibers::buffered_channel<int> c(4);
     fibers::promise<int> p;
     auto f = p.get_future();
@@ -331,7 +342,7 @@ TEST_CASE("every wait is a cancellation point, also where it need not wait", "[c
 }
 
 TEST_CASE("a failed try_lock in a cancelled scope is no cancellation point", "[compat][mutex]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     fibers::mutex m;
     fibers::recursive_mutex r;
     weft::event held;
@@ -353,7 +364,7 @@ TEST_CASE("a failed try_lock in a cancelled scope is no cancellation point", "[c
 }
 
 TEST_CASE("a packaged task does not take weft's own cancellation for a result", "[compat][packaged_task]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     weft::event never_set;
     fibers::packaged_task<void()> work([&] { never_set.wait(); });
     auto f = work.get_future();
@@ -385,7 +396,7 @@ TEST_CASE("any fiber and thread has a context and values of its own", "[compat][
     ++*counter;
     delete value;
   });
-  run_on(some_workers(), [&] {
+  run_to_the_end_on(some_workers(), [&] {
     std::mutex guard;
     std::unordered_set<fibers::fiber::id> ids;
     weft::event leave;
