@@ -5,6 +5,7 @@
 
 #include <weft/compat/boost_fiber.hpp>
 
+#include "compat/run_to_the_end.hpp"
 #include "support/catch.hpp"
 #include "support/death.hpp"
 #include "support/run_on.hpp"
@@ -134,7 +135,7 @@ void lose_no_value(std::vector<int (*)(Channel&)> const& ways_to_pop) {
 
 TEST_CASE("a value whose move throws while it is popped stays in the channel", "[compat][channel]") {
   watchdog dog{"compat, moves that throw"};
-  run_on(some_workers(), [&dog] {
+  run_to_the_end_on(some_workers(), [&dog] {
     lose_no_value<buffered>({by_pop<buffered>, by_value_pop<buffered>, by_iterator<buffered>, by_try_pop});
     dog.feed();
     lose_no_value<unbuffered>({by_pop<unbuffered>, by_value_pop<unbuffered>, by_iterator<unbuffered>});
@@ -143,7 +144,7 @@ TEST_CASE("a value whose move throws while it is popped stays in the channel", "
 
 TEST_CASE("a producer whose value throws leaves the room to the next in line", "[compat][channel]") {
   watchdog dog{"compat, a producer that throws"};
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     buffered c(2);
     verify(c.push(fragile(1)) == status::success);
     fragile::copies_left = 1;
@@ -165,7 +166,7 @@ TEST_CASE("a producer whose value throws leaves the room to the next in line", "
 TEMPLATE_TEST_CASE("a consumer that cannot take a value leaves it to the next in line", "[compat][channel]", buffered,
                    unbuffered) {
   watchdog dog{"compat, a consumer that throws"};
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     for (int const way : {0, 1, 2}) {
       auto const c = make<TestType>();
       std::atomic<int> failures{0};
@@ -190,7 +191,7 @@ TEMPLATE_TEST_CASE("a consumer that cannot take a value leaves it to the next in
 
 TEST_CASE("rule 3: a result that was there before its waiter was cancelled is got, or left to be got",
           "[compat][future]") {
-  run_on(some_workers(), [] {
+  run_to_the_end_on(some_workers(), [] {
     fibers::promise<int> p;
     auto f = p.get_future();
     int got = 0;
@@ -223,7 +224,7 @@ TEST_CASE("a condition variable may go as soon as all who wait have been notifie
   auto const size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   void* const page = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   REQUIRE(page != MAP_FAILED);
-  run_on(some_workers(), [&] {
+  run_to_the_end_on(some_workers(), [&] {
     for (bool const by_thread : {false, true}) {
       verify(::mprotect(page, size, PROT_READ | PROT_WRITE) == 0);
       auto* const c = ::new (page) fibers::condition_variable;

@@ -5,6 +5,7 @@
 
 #include <weft/compat/boost_fiber.hpp>
 
+#include "compat/run_to_the_end.hpp"
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/scale.hpp"
@@ -35,15 +36,6 @@ using namespace weft::test;
 using status = fibers::channel_op_status;
 
 namespace {
-
-/// As run_on(). A context has ended, for who joins it, a moment before its fiber is counted as ended: that is waited
-/// for.
-template <class F>
-void run_to_the_end_on(std::size_t workers, F&& f) {
-  weft::runtime rt{weft::test::on(workers)};
-  rt.run(std::forward<F>(f));
-  while (rt.live_fibers() != 0) std::this_thread::yield();
-}
 
 /// Cancels what `f` waits for, once it has come that far.  @returns whether `f` was cancelled
 template <class F>
