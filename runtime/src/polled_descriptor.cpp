@@ -302,7 +302,8 @@ void poller::core::serve_requests() noexcept {
   auto* r = requests.exchange(nullptr, std::memory_order_acquire);
   while (r != nullptr) {
     auto* const next = r->next_request;
-    int const wanted = r->wanted.exchange(0, std::memory_order_acq_rel);  // from here on it may be pushed again
+    // acq_rel: pairs with request(). From here on it may be pushed again, and its link has been read before.
+    int const wanted = r->wanted.exchange(0, std::memory_order_acq_rel);
     armed.fetch_sub(1, std::memory_order_relaxed);
     if (!r->detached) change(*r, r->events | wanted);
     r->descriptor.drop();
