@@ -155,6 +155,7 @@ private:
   fiber_record* take_slot() noexcept;
   void push_in_line(fiber_record& fiber) noexcept;
   void call_help_now() noexcept;
+  void begin_batch() noexcept;
   void overflow(fiber_record& fiber) noexcept;
   fiber_record* after_end(fiber_record* joiner, fiber_record* starter) noexcept;
   fiber_record* take_back(fiber_record& starter) noexcept;
@@ -211,6 +212,7 @@ private:
   bool about_to_run_ = false;          // just woken, and what is queued meanwhile is run next: one fiber needs no help
   time_point woken_at_{};              // by a timer, last
   bool help_put_off_ = false;          // see enqueue_woken()
+  bool in_batch_ = false;              // and begin_batch()
   std::uint64_t help_put_off_at_ = 0;  // on the coarse clock
   unsigned help_urgent_ = 0;           // how many of the next are not put off
   unsigned help_untimed_ = 0;          // how many of the next are put off without looking for how long

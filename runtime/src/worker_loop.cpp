@@ -74,9 +74,12 @@ void worker::fail_unplaced() noexcept {
 /// to sleep, which costs a barrier on all threads.
 fiber_record* worker::look_in_loop() noexcept {
   if (!loop_busy_) return nullptr;
+  about_to_run_ = true;
   poll();
   fiber_record* const next = pick_next();
+  about_to_run_ = false;
   loop_busy_ = next != nullptr;
+  if (loop_busy_) begin_batch();
   return next;
 }
 
@@ -298,7 +301,7 @@ fiber_record* worker::sleep() noexcept {
     home.neighbours_watched.store(false, std::memory_order_release);
   }
   if (next == nullptr) return nullptr;
-  if (ring_.size() != 0 || !returning.empty()) home.wake_one();
+  begin_batch();
   // Who goes to work while timers or descriptors depend on it wants to be watched.
   if (!home.neighbours_watched.load(std::memory_order_relaxed) &&
       (watching || timers.next() != never || loop.watches_any())) {
