@@ -156,7 +156,7 @@ private:
   std::array<wait_list, 2> lines_;
   int const number_;
   descriptor_kind const kind_;
-  readiness_source* source_ = nullptr;  // of a simulated one: set before anybody waits
+  readiness_source* source_ = nullptr;                // of a simulated one: set before anybody waits
   std::atomic<registration*> registration_{nullptr};  // set under the loop's lock
 };
 
