@@ -87,6 +87,7 @@ public:
     off_t at = offset;
     return without_sigpipe([&] { return ::sendfile(to, file, &at, size); });
   }
+  int dup(int fd) noexcept override { return or_error(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
   int fsync(int fd) noexcept override { return or_error(::fsync(fd)); }
   int fdatasync(int fd) noexcept override { return or_error(::fdatasync(fd)); }
   int ftruncate(int fd, std::int64_t size) noexcept override { return or_error(::ftruncate(fd, size)); }

@@ -1,6 +1,7 @@
 #include <weft/io/temporary.hpp>
 
 #include "error_text.hpp"
+#include "file_access.hpp"
 #include "file_replacement.hpp"
 #include "file_transfer.hpp"
 #include "open_file.hpp"
@@ -33,11 +34,6 @@ std::filesystem::path directory_or_default(std::filesystem::path const& given) {
 }
 
 }  // namespace
-
-/// Makes file objects.
-struct file_access {
-  static file make(std::unique_ptr<detail::open_file> of) noexcept { return file{std::move(of)}; }
-};
 
 // --- files -----------------------------------------------------------------------------------------------------------
 

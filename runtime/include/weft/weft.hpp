@@ -5,6 +5,7 @@
 #include <weft/io/buffered_reader.hpp>
 #include <weft/io/buffered_source.hpp>
 #include <weft/io/buffered_writer.hpp>
+#include <weft/io/copy.hpp>
 #include <weft/io/directory.hpp>
 #include <weft/io/endpoint.hpp>
 #include <weft/io/error.hpp>
@@ -22,6 +23,7 @@
 #include <weft/io/unix_endpoint.hpp>
 #include <weft/io/unix_listener.hpp>
 #include <weft/io/unix_stream.hpp>
+#include <weft/io/watch_path.hpp>
 #include <weft/io/whole_file.hpp>
 #include <weft/runtime/as_completed.hpp>
 #include <weft/runtime/await_callback.hpp>

@@ -31,6 +31,11 @@ public:
   virtual ssize_t append(int fd, void const* from, std::size_t size) noexcept = 0;
   /// sendfile(): from `file`, where it moves no position, to a socket or pipe.
   virtual ssize_t sendfile(int to, int file, std::int64_t offset, std::size_t size) noexcept = 0;
+  /// Of a socket or pipe, for sendfile(); closed by close().
+  virtual int dup(int fd) noexcept {
+    (void)fd;
+    return -ENOSYS;
+  }
   virtual int fsync(int fd) noexcept = 0;
   virtual int fdatasync(int fd) noexcept = 0;
   virtual int ftruncate(int fd, std::int64_t size) noexcept = 0;
