@@ -64,7 +64,7 @@ int open_to_use(file_calls& calls, char const* path, int flags, unsigned permiss
   int const number = uninterrupted([&] { return calls.open(path, flags, permissions); });
   if (number < 0) return number;
   file_info about;
-  int status = calls.fstat(number, about);
+  int status = uninterrupted([&] { return calls.fstat(number, about); });
   if (status == 0) status = refuse_type(about.type);
   if (status == 0) return number;
   (void)calls.close(number);

@@ -136,6 +136,7 @@ public:
     ::close(fd);
     return status;
   }
+  ssize_t read_events(int fd, void* to, std::size_t size) noexcept override { return or_error(::read(fd, to, size)); }
   std::uint64_t draw() noexcept override {
     // The counter alone tells two calls of one process apart, should there be no random bytes yet.
     static std::atomic<std::uint64_t> counter{0};

@@ -84,6 +84,9 @@ public:
   int watch(char const* path, std::uint32_t events) noexcept override {
     return made(io_call::watch, [&] { return next_.watch(path, events); });
   }
+  ssize_t read_events(int fd, void* to, std::size_t size) noexcept override {
+    return state_.made(io_call::read, [&] { return next_.read_events(fd, to, size); });
+  }
   [[nodiscard]] std::uint64_t draw() noexcept override { return next_.draw(); }
   [[nodiscard]] file_calls& beneath() noexcept override { return next_.beneath(); }
 

@@ -65,7 +65,7 @@ int read_rest(detail::file_calls& calls, int fd, std::string& to, std::uint64_t 
               std::stop_token const& token) {
   constexpr std::size_t least = 4096;  // of what has no size, as in /proc
   file_info about;
-  if (int const status = calls.fstat(fd, about); status < 0) return status;
+  if (int const status = uninterrupted([&] { return calls.fstat(fd, about); }); status < 0) return status;
   auto const before = to.size();
   auto const expected = about.size > offset ? static_cast<std::size_t>(about.size - offset) : 0;
   if (expected > limit) return -EMSGSIZE;

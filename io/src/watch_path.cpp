@@ -4,6 +4,8 @@
 #include "file_transfer.hpp"
 #include "where_it_may_block.hpp"
 
+#include <weft/io/detail/file_calls.hpp>
+
 #include <cstdint>
 #include <cstring>
 #include <sys/inotify.h>
@@ -39,7 +41,7 @@ std::optional<path_change> path_watch::next(std::error_code& ec) {
       auto const room = read_.room();
       auto const came = descriptor_.perform(
           detail::readiness::readable, room.size(), ec,
-          [&](detail::system_calls& calls, int fd) { return calls.read(fd, room.data(), room.size()); });
+          [&](detail::system_calls&, int fd) { return calls_->read_events(fd, room.data(), room.size()); });
       if (came <= 0) return std::nullopt;
       read_.added(static_cast<std::size_t>(came));
     }
@@ -76,7 +78,7 @@ path_watch watch_path(std::filesystem::path const& path, std::error_code& ec) {
     throw;
   }
   set_error(ec, number);
-  return ec ? path_watch{} : path_watch{detail::open_descriptor{number, socket_calls}};
+  return ec ? path_watch{} : path_watch{detail::open_descriptor{number, socket_calls}, calls};
 }
 
 path_watch watch_path(std::filesystem::path const& path) {

@@ -61,7 +61,7 @@ std::uint64_t copy(From& from, To& to, std::error_code& ec) {
 template <readable_stream From, writable_stream To>
 std::uint64_t copy(From& from, To& to) {
   std::error_code ec;
-  auto const copied = copy(from, to, ec);
+  auto const copied = io::copy(from, to, ec);  // not the algorithm
   if (ec) throw std::system_error(ec, "weft: copying");
   return copied;
 }

@@ -11,6 +11,10 @@
 #include <system_error>
 #include <utility>
 
+namespace weft::inline v0::detail {
+class file_calls;
+}
+
 namespace weft::inline v0::io {
 
 struct path_change {
@@ -57,9 +61,11 @@ public:
 private:
   friend struct detail::descriptor_access;
   friend path_watch watch_path(std::filesystem::path const& path, std::error_code& ec);
-  explicit path_watch(detail::open_descriptor descriptor) noexcept : descriptor_(std::move(descriptor)) {}
+  path_watch(detail::open_descriptor descriptor, detail::file_calls& calls) noexcept
+      : descriptor_(std::move(descriptor)), calls_(&calls) {}
 
   detail::open_descriptor descriptor_;
+  detail::file_calls* calls_ = nullptr;
   detail::read_ahead read_{4096};  // whole events
   bool gone_ = false;
 };

@@ -58,6 +58,13 @@ public:
     (void)events;
     return -ENOSYS;
   }
+  /// read() from that: whole events, as many as there is room for. Does not block.
+  virtual ssize_t read_events(int fd, void* to, std::size_t size) noexcept {
+    (void)fd;
+    (void)to;
+    (void)size;
+    return -ENOSYS;
+  }
   /// A number that is not likely to come again, for names.
   [[nodiscard]] virtual std::uint64_t draw() noexcept = 0;
 
