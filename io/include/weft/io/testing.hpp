@@ -34,6 +34,9 @@ enum class io_call : unsigned char {
   write,
   readv,
   writev,
+  start_process,
+  wait_process,
+  signal_process,
   close,
 };
 inline constexpr std::size_t io_calls = static_cast<std::size_t>(io_call::close) + 1;
