@@ -37,6 +37,10 @@ int process::state::own_number() noexcept { return ::getpid(); }
 
 bool process::state::is_ours() const noexcept { return parent_ == own_number(); }
 
+void process::state::check_ours() const {
+  if (!is_ours()) throw runtime_stopped("weft: a forked process has no say over those that the other has started");
+}
+
 ssize_t process::state::reap(system_calls& calls, int pidfd) noexcept {
   std::lock_guard const held{lock_};
   if (phase_ == phase::ended) return 1;
@@ -150,6 +154,7 @@ std::string const& process::program() const noexcept {
 // ---------------------------------------------------------------------------------------------------------------------
 
 exit_status process::wait(std::error_code& ec) {
+  if (state_ != nullptr) state_->check_ours();
   auto const attempt = [this](system_calls& calls, int pidfd) { return state_->reap(calls, pidfd); };
   if (descriptor_.perform(readiness::readable, 1, ec, attempt) < 0) return exit_status::exited(-1);
   return *state_->status();
@@ -170,9 +175,13 @@ bool process::wait_until_(time_point deadline) {
 
 std::optional<exit_status> process::try_wait() {
   std::error_code ec;
-  if (state_ == nullptr) ec = detail::closed_error();
-  auto const result = state_ != nullptr ? state_->reap(descriptor_.calls(), descriptor_.number()) : 0;
-  if (result < 0 && result != -EAGAIN) ec = detail::system_error_of(result);
+  if (state_ == nullptr) {
+    ec = detail::closed_error();
+  } else {
+    state_->check_ours();
+    auto const result = state_->reap(descriptor_.calls(), descriptor_.number());
+    if (result < 0 && result != -EAGAIN && result != -EINTR) ec = detail::system_error_of(result);
+  }
   if (ec) throw_error(ec, {"asking for the end of '", program(), "'"});
   return state_->status();
 }
@@ -183,8 +192,7 @@ bool process::signal(int number, std::error_code& ec) {
     ec = detail::closed_error();
     return false;
   }
-  if (!state_->is_ours())
-    throw runtime_stopped("weft: a process was signalled in a fork of the one that had started it");
+  state_->check_ours();
   int const result = state_->send(descriptor_.calls(), descriptor_.number(), number);
   if (result < 0 && result != -ESRCH) ec = detail::system_error_of(result);
   return result >= 0;

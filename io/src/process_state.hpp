@@ -33,6 +33,8 @@ public:
   int send(detail::system_calls& calls, int pidfd, int signal) noexcept;
   /// Whether this is the process that it was started by, and no fork of that.
   [[nodiscard]] bool is_ours() const noexcept;
+  /// @throws runtime_stopped  if it is not
+  void check_ours() const;
   /// Blocks this thread.
   void reap_blocking(int pidfd) noexcept;
 

@@ -17,6 +17,7 @@
 #include <weft/sync/channel.hpp>
 #include <weft/sync/select.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -49,7 +50,7 @@ using weft::test::verify;
 template <class F>
 void run_clean(F&& f) {
   auto const workers = some_workers();
-  run_on(1, [] { (void)process::spawn({"true"}).wait(); });  // what is there for good from then on
+  run_on(1, [] { auto const one = process::spawn({"true"}); });  // what is there for good from then on
   auto const before = open_descriptors();
   run_on(workers, std::forward<F>(f));
   CHECK_FALSE(has_children());
@@ -333,7 +334,7 @@ TEST_CASE("a process does not outlive its object", "[io][process]") {
     CHECK(::kill(number, 0) < 0);
     CHECK(replaced.id() == -1);
     // Of one that is cancelled, too.
-    int cancelled_one = 0;
+    std::atomic<int> cancelled_one{0};
     auto owner = weft::spawn([&] {
       auto mine = sleeper();
       cancelled_one = mine.id();
