@@ -7,6 +7,8 @@
 #include <weft/io/buffered_writer.hpp>
 #include <weft/io/endpoint.hpp>
 #include <weft/io/error.hpp>
+#include <weft/io/file.hpp>
+#include <weft/io/file_info.hpp>
 #include <weft/io/pipe.hpp>
 #include <weft/io/readiness.hpp>
 #include <weft/io/resolve.hpp>
@@ -18,6 +20,7 @@
 #include <weft/io/unix_endpoint.hpp>
 #include <weft/io/unix_listener.hpp>
 #include <weft/io/unix_stream.hpp>
+#include <weft/io/whole_file.hpp>
 #include <weft/runtime/as_completed.hpp>
 #include <weft/runtime/await_callback.hpp>
 #include <weft/runtime/blocking.hpp>
