@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from programs import LIMIT, Server, connect, output_of
+from programs import LIMIT, Server, connect, directory, output_of
 
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 taken: list = []
@@ -110,6 +110,25 @@ def test_field_counts() -> None:
             assert line == f"{url}: {fields}" if fields else line.startswith(f"{url}: ") and "fields" not in line, printed
 
 
+def test_character_counts() -> None:
+    with directory() as here:
+        texts = {"ascii": b"0123456789\n", "empty": b"", "many": "für 5 € 🚀 日本語".encode() * 1000,
+                 "latin": "für".encode("latin-1"), "cut": "€".encode()[:2], "long": b"\xc0\x80",
+                 "half": b"\xed\xa0\x80", "far": b"\xf4\x90\x80\x80", "loose": b"a\x80"}
+        for name, text in texts.items():
+            (here / name).write_bytes(text)
+        printed = output_of(programs["character_counts"], *[here / name for name in texts], here / "none", here)
+        *lines, none, itself = printed.splitlines()
+        for (name, text), line in zip(texts.items(), lines):
+            try:
+                expected = f"{len(text.decode())} characters"
+            except UnicodeDecodeError:
+                expected = "not UTF-8"
+            assert line == f"{here / name}: {expected}", line
+        assert f"'{here / 'none'}'" in none and "No such file" in none, none
+        assert f"'{here}'" in itself and "directory" in itself, itself
+
+
 def test_pages() -> None:
     items = [f"item {n}" for n in range(1, 16)]
     with StandIn() as service:
@@ -194,6 +213,7 @@ test_statuses()
 test_ten_urls()
 test_scraper()
 test_field_counts()
+test_character_counts()
 test_pages()
 test_polling()
 test_dashboard()
