@@ -1,6 +1,7 @@
 #include <weft/io/whole_file.hpp>
 
 #include "error_text.hpp"
+#include "file_replacement.hpp"
 #include "file_transfer.hpp"
 #include "temporary_name.hpp"
 #include "where_it_may_block.hpp"
@@ -39,15 +40,6 @@ int read_whole(file_calls& calls, char const* path, std::string& to, std::size_t
   return read_rest(calls, number, to, 0, limit, token);
 }
 
-/// That the name is there is brought to the disk. Not every file system can.
-int sync_directory(file_calls& calls, char const* path) noexcept {
-  int const number = uninterrupted([&] { return calls.open(path, O_RDONLY | O_DIRECTORY, 0); });
-  if (number < 0) return number;
-  number_guard const closing{calls, number};
-  int const status = uninterrupted([&] { return calls.fsync(number); });
-  return status == -EINVAL ? 0 : status;
-}
-
 class replacement {
 public:
   replacement(file_calls& calls, std::filesystem::path const& path)
@@ -78,10 +70,10 @@ public:
     if (status == 0) status = closed;
     if (status != 0) return status;
     if (token.stop_requested()) return -ECANCELED;  // not seen: to be cancelled is thrown
-    status = uninterrupted([&] { return calls_.rename(temporary_.c_str(), path_.c_str()); });
-    if (status != 0) return status;
-    made_ = false;
-    return sync_directory(calls_, directory_.c_str());
+    bool renamed = false;
+    status = put_in_place(calls_, temporary_.c_str(), path_, renamed);
+    if (renamed) made_ = false;
+    return status;
   }
 
 private:

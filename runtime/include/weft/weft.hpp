@@ -5,6 +5,7 @@
 #include <weft/io/buffered_reader.hpp>
 #include <weft/io/buffered_source.hpp>
 #include <weft/io/buffered_writer.hpp>
+#include <weft/io/directory.hpp>
 #include <weft/io/endpoint.hpp>
 #include <weft/io/error.hpp>
 #include <weft/io/file.hpp>
@@ -16,6 +17,7 @@
 #include <weft/io/stream.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>
+#include <weft/io/temporary.hpp>
 #include <weft/io/udp_socket.hpp>
 #include <weft/io/unix_endpoint.hpp>
 #include <weft/io/unix_listener.hpp>

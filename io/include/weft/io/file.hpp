@@ -149,6 +149,10 @@ public:
   /// As it was opened.
   [[nodiscard]] std::filesystem::path path() const;
 
+protected:
+  /// Null: none.
+  [[nodiscard]] detail::open_file* opened() const noexcept { return of_.get(); }
+
 private:
   friend struct file_access;
   explicit file(std::unique_ptr<detail::open_file> of) noexcept;
@@ -178,9 +182,7 @@ public:
       return *this;
     }
     void operator++(int) { ++*this; }
-    [[nodiscard]] friend bool operator==(iterator const& i, std::default_sentinel_t) noexcept {
-      return i.at_end();
-    }
+    [[nodiscard]] friend bool operator==(iterator const& i, std::default_sentinel_t) noexcept { return i.at_end(); }
 
   private:
     friend class file_lines;
