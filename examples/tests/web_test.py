@@ -7,12 +7,14 @@ import json
 import re
 import signal
 import socket
+import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from programs import LIMIT, Server, connect, directory, output_of
+from programs import LIMIT, Running, Server, connect, directory, output_of
 
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 taken: list = []
@@ -129,6 +131,77 @@ def test_character_counts() -> None:
         assert f"'{here}'" in itself and "directory" in itself, itself
 
 
+def failure_of(name: str, *words: object) -> str:
+    done = subprocess.run([programs[name], *[str(word) for word in words]], stderr=subprocess.PIPE, text=True,
+                          timeout=LIMIT, check=False)
+    assert done.returncode == 1, done
+    return done.stderr
+
+
+def test_downloader() -> None:
+    with StandIn() as service, directory() as here:
+        target = here / "file"
+        for path in ("/bytes/0", "/bytes/1", "/bytes/3000000", "/bytes/3000000?chunked=1"):
+            with direct.open(service.url + path, timeout=LIMIT) as answer:
+                expected = answer.read()
+            printed = output_of(programs["downloader"], service.url + path, target)
+            assert printed == f"{len(expected)} bytes in {target}\n", printed
+            assert target.read_bytes() == expected
+        # What fails leaves all as it was.
+        for path, why in (("/bytes/3000000?cut=2000000", "partial message"), ("/nowhere", "404 Not Found"),
+                          ("/bytes/3000000?chunked=1&cut=2000000", "partial message")):
+            for name in ("file", "other"):
+                printed = failure_of("downloader", service.url + path, here / name)
+                assert why in printed, printed
+        failure_of("downloader", service.url + "/bytes/3000000?stall=2000000", here / "other", 50)
+        assert "refused" in failure_of("downloader", nobody(), here / "other")
+        assert "No such file" in failure_of("downloader", service.url + "/hello", here / "none" / "other")
+        (here / "directory").mkdir()
+        assert "directory" in failure_of("downloader", service.url + "/hello", here / "directory")
+        with Running(programs["downloader"], service.url + "/bytes/3000000?stall=2000000", here / "other") as stalled:
+            while len(list(here.iterdir())) == 2:  # it has begun when there is a file more
+                assert stalled.process.poll() is None
+                time.sleep(0.01)
+            stalled.process.send_signal(signal.SIGINT)
+            assert stalled.process.wait(LIMIT) == 130
+        assert sorted(entry.name for entry in here.iterdir()) == ["directory", "file"]
+        assert target.read_bytes() == expected
+
+
+def test_line_etl() -> None:
+    with StandIn() as service, directory() as here:
+        target = here / "lines"
+        for count in (0, 1, 20_000):
+            with direct.open(f"{service.url}/lines/{count}", timeout=LIMIT) as answer:
+                lines = answer.read().decode().splitlines()
+            printed = output_of(programs["line_etl"], f"{service.url}/lines/{count}", target, 1)
+            same(printed, f"{count} lines, 0 refused", "reading - s, changing - s, writing - s; all in - s")
+            records = [json.loads(line) for line in target.read_text().splitlines()]
+            assert [f"{r['number']},{r['name']},{r['amount']}" for r in records] == lines
+        seal = 14695981039346656037
+        for byte in b"0,ana,0":
+            seal = (seal ^ byte) * 1099511628211 % 2**64
+        assert records[0]["seal"] == seal
+        for path in ("/hello", "/bytes/300000"):
+            assert output_of(programs["line_etl"], service.url + path, here / "none").startswith("1 lines, 1 refused\n")
+        assert (here / "none").read_bytes() == b""
+        assert "partial message" in failure_of("line_etl", service.url + "/bytes/300000?cut=200000", here / "other")
+        assert sorted(entry.name for entry in here.iterdir()) == ["lines", "none"]
+
+
+def test_hundred() -> None:
+    with StandIn() as service, directory() as here:
+        for n in range(100):
+            (here / str(n)).write_bytes(b"x" * n)
+        # The second time the answers come only when all hundred have been asked for.
+        printed = output_of(programs["hundred"], f"{service.url}/hello?again=100&number=", here, 0)
+        lines = [re.sub(r" +", " ", line) for line in lines_of(printed)]
+        assert lines[0] == " one by one together ratio", printed
+        assert re.fullmatch(r" 100 URLs 500 bytes - s - s \d+\.\d", lines[1]), printed
+        assert re.fullmatch(r" 100 files 4950 bytes - s - s \d+\.\d", lines[2]), printed
+        assert service.counts() == {"requests": 200, "most_at_once": 100}
+
+
 def test_pages() -> None:
     items = [f"item {n}" for n in range(1, 16)]
     with StandIn() as service:
@@ -214,6 +287,9 @@ test_ten_urls()
 test_scraper()
 test_field_counts()
 test_character_counts()
+test_downloader()
+test_line_etl()
+test_hundred()
 test_pages()
 test_polling()
 test_dashboard()
