@@ -99,8 +99,7 @@ TEST_CASE("with faults of network and disk the file is there whole, or as before
   CHECK(late > 0);
 }
 
-TEST_CASE("without faults it is whole, and what the service cuts off leaves nothing",
-          "[examples][simulation]") {
+TEST_CASE("without faults it is whole, and what the service cuts off leaves nothing", "[examples][simulation]") {
   for (std::uint64_t seed = 0; seed < scaled(20); ++seed) {
     INFO("seed " << seed);
     web_world world{seed, {}, {}};
