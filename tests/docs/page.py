@@ -3,7 +3,7 @@
     page.py write PAGE.md OUTPUT.cpp            what tests/docs/CMakeLists.txt compiles
     page.py check PAGE.md PROGRAM               runs each block in a process of its own, and compares what it prints
     page.py write-file PAGE.md NAME OUTPUT.cpp  a program that the page calls by a name
-    page.py play PAGE.md PROGRAM                its transcripts, with such a program
+    page.py play PAGE.md NAME PROGRAM           its transcripts, with such a program
 
 A block of C++ is
 
@@ -22,7 +22,7 @@ and a block of `text` behind it is what it prints. Without one it prints nothing
     what it prints when it starts
     $ command
     what that prints
-    $ kill %1
+    $ kill -TERM %1
     what the program prints at its end
     ```
 
@@ -40,6 +40,7 @@ from pathlib import Path
 
 HEADERS = """\
 #undef NDEBUG
+#include <weft/io/testing.hpp>
 #include <weft/io/testing/simulated_network.hpp>
 #include <weft/runtime/testing.hpp>
 #include <weft/weft.hpp>
@@ -216,8 +217,8 @@ class Background:
         assert self.process.stdout is not None
         return "".join(self.process.stdout.readline() for _ in range(count))
 
-    def end(self) -> str:
-        self.process.send_signal(signal.SIGTERM)
+    def end(self, by: str) -> str:
+        self.process.send_signal(signal.Signals["SIG" + by.removeprefix("-")])
         rest, _ = self.process.communicate(timeout=60)
         if self.process.returncode != 0:
             rest += f"(ended with {self.process.returncode})\n"
@@ -236,8 +237,7 @@ def steps_of(transcript: str) -> list[tuple[str, str]]:
     return steps
 
 
-def play(page: Path, program: Path) -> int:
-    name = program.name.rpartition("-")[2]
+def play(page: Path, name: str, program: Path) -> int:
     transcripts = [f.text for f in fences_of(page) if f.words[:1] == ["console"] and f"./{name} " in f.text]
     if not transcripts:
         sys.exit(f"{page}: no transcript of ./{name}")
@@ -255,7 +255,7 @@ def play(page: Path, program: Path) -> int:
                     port = found[1] if found else port
                 elif words[0] == "kill":
                     assert running is not None
-                    printed = running.end()
+                    printed = running.end(words[1])
                 elif shutil.which(words[0]) is None:
                     print(f"skipped: there is no {words[0]}")
                     return 77
@@ -282,7 +282,7 @@ def main(command: str, page: str, *rest: str) -> int:
     elif command == "check":
         return check(path, Path(rest[0]))
     elif command == "play":
-        return play(path, Path(rest[0]))
+        return play(path, rest[0], Path(rest[1]))
     elif command == "write-file":
         [block] = [b for b in blocks_of(path) if b.name == rest[0]]
         Path(rest[1]).write_text(f'#line {block.line} "{path.resolve()}"\n{block.code}', encoding="utf-8")
