@@ -211,7 +211,9 @@ class Background:
     """A program that a transcript has started, and what it has printed."""
 
     def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8")
+        # Whoever started the tests in the background has made children ignore SIGINT.
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8",
+                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def lines(self, count: int) -> str:
         assert self.process.stdout is not None
