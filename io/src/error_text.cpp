@@ -22,4 +22,13 @@ void throw_incomplete(std::size_t came, std::size_t wanted, std::string partial)
                         std::move(partial));
 }
 
+void throw_too_large(std::string_view path, std::size_t limit) {
+  throw limit_overrun(std::string("weft: '")
+                          .append(path)
+                          .append("' is larger than the limit of ")
+                          .append(std::to_string(limit))
+                          .append(" bytes"),
+                      limit);
+}
+
 }  // namespace weft::inline v0::io

@@ -1,6 +1,8 @@
 #include <weft/io/testing.hpp>
 
 #include "cut_message.hpp"
+#include "fault_state.hpp"
+#include "file_faults.hpp"
 
 #include <weft/io/detail/system_calls.hpp>
 
@@ -19,74 +21,13 @@
 
 namespace weft::inline v0::testing {
 
-/// Numbers of open descriptors. Those beyond its size, such as a simulated network may have, it does not know.
-class open_numbers {
-public:
-  void insert(int number) noexcept { change(number, true); }
-  void erase(int number) noexcept { change(number, false); }
-  [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
-
-private:
-  void change(int number, bool open) noexcept {
-    if (number < 0 || static_cast<std::size_t>(number) >= open_.size()) return;
-    // relaxed: whoever opens and closes a number does so in order.
-    bool const was = open_[static_cast<std::size_t>(number)].exchange(open, std::memory_order_relaxed);
-    if (was != open)
-      open ? size_.fetch_add(1, std::memory_order_relaxed) : size_.fetch_sub(1, std::memory_order_relaxed);
-  }
-
-  std::array<std::atomic<bool>, 65536> open_{};
-  std::atomic<std::size_t> size_{0};
-};
-
-/// Which calls fail, counted from when it was made.
-struct fault_plan {
-  bool all_kinds = true;
-  io_call which{};
-  std::uint64_t first = 0;  // 0: none
-  std::uint64_t last = 0;
-  std::uint64_t seed = 0;
-  std::uint32_t one_in = 0;  // 0: not at random
-  std::vector<int> errors{};
-  std::uint64_t seen = 0;
-
-  /// @returns an error number, or 0
-  [[nodiscard]] int next(io_call kind) noexcept {
-    if (!all_kinds && kind != which) return 0;
-    if (one_in != 0 && kind == io_call::close) return 0;
-    auto const number = ++seen;
-    if (one_in == 0) return number >= first && number <= last ? errors.front() : 0;
-    auto const drawn = mixed(seed + number * 0x9E3779B97F4A7C15U);
-    return drawn % one_in == 0 ? errors[(drawn >> 32U) % errors.size()] : 0;
-  }
-
-private:
-  /// SplitMix64's last step (Vigna).
-  [[nodiscard]] static constexpr std::uint64_t mixed(std::uint64_t x) noexcept {
-    x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9U;
-    x = (x ^ (x >> 27U)) * 0x94D049BB133111EBU;
-    return x ^ (x >> 31U);
-  }
-};
-
 /// Stands in front of `next`.
-class io_faults::calls final : public detail::system_calls {
+class socket_faults final : public detail::system_calls {
 public:
-  calls() : next_(detail::current_calls()) { before_ = detail::set_calls(this); }
-  ~calls() override { detail::set_calls(before_); }
-
-  open_numbers open;
-  std::array<std::atomic<std::uint64_t>, io_calls> counts{};
-  std::atomic<std::size_t> limit{0};
-  std::atomic<std::uint64_t> failed{0};
-
-  void set_plan(fault_plan to) noexcept {
-    std::lock_guard const lock{mutex_};
-    failed.store(0, std::memory_order_relaxed);
-    plan_ = std::move(to);
-    // release: pairs with strike(), though the lock says it all: it is only so that no plan costs no lock.
-    planned_.store(!plan_.errors.empty(), std::memory_order_release);
+  explicit socket_faults(fault_state& state) : state_(state), next_(detail::current_calls()) {
+    before_ = detail::set_calls(this);
   }
+  ~socket_faults() override { detail::set_calls(before_); }
 
   int socket(int domain, int type, int protocol) noexcept override {
     return opened(made(io_call::socket, [&] { return next_.socket(domain, type, protocol); }));
@@ -169,7 +110,7 @@ public:
 
   int close(int fd) noexcept override {
     int const error = strike(io_call::close);
-    open.erase(fd);  // before somebody else gets the number
+    state_.open.erase(fd);  // before somebody else gets the number
     int const status = next_.close(fd);
     return error != 0 ? -error : status;
   }
@@ -178,35 +119,25 @@ public:
   [[nodiscard]] std::shared_ptr<detail::name_service> names() override { return next_.names(); }
   [[nodiscard]] detail::descriptor_kind kind() const noexcept override { return next_.kind(); }
   void watched(detail::polled_descriptor& of) noexcept override {
-    open.insert(of.number());
+    state_.open.insert(of.number());
     next_.watched(of);
   }
   [[nodiscard]] system_calls& beneath() noexcept override { return next_.beneath(); }
 
 private:
-  /// Counts a call.  @returns what it fails with, or 0
-  int strike(io_call which) noexcept {
-    counts[static_cast<std::size_t>(which)].fetch_add(1, std::memory_order_relaxed);
-    if (!planned_.load(std::memory_order_acquire)) return 0;
-    std::lock_guard const lock{mutex_};
-    int const error = plan_.errors.empty() ? 0 : plan_.next(which);
-    if (error != 0) failed.fetch_add(1, std::memory_order_relaxed);
-    return error;
-  }
-
+  int strike(io_call which) noexcept { return state_.strike(which); }
   template <class Call>
   auto made(io_call which, Call&& call) noexcept -> decltype(call()) {
-    int const error = strike(which);
-    return error != 0 ? -error : call();
+    return state_.made(which, call);
   }
 
   int opened(int number) noexcept {
-    open.insert(number);
+    state_.open.insert(number);
     return number;
   }
   int opened_both(int status, int const (&numbers)[2]) noexcept {
     if (status == 0) {
-      for (int const n : numbers) open.insert(n);
+      for (int const n : numbers) state_.open.insert(n);
     }
     return status;
   }
@@ -214,7 +145,7 @@ private:
   /// How much a transfer may move at a time.
   std::size_t limit_of(int fd) noexcept {
     constexpr auto none = ~std::size_t{0};
-    auto const bytes = limit.load(std::memory_order_relaxed);
+    auto const bytes = state_.limit.load(std::memory_order_relaxed);
     if (bytes == 0) return none;
     int type = SOCK_STREAM;  // of what is no socket
     unsigned size = sizeof type;
@@ -223,11 +154,14 @@ private:
   }
   std::size_t cut(int fd, std::size_t size) noexcept { return std::min(size, limit_of(fd)); }
 
+  fault_state& state_;
   detail::system_calls& next_;
   detail::system_calls* before_;
-  std::atomic<bool> planned_{false};
-  std::mutex mutex_;
-  fault_plan plan_;  // guarded by mutex_
+};
+
+struct io_faults::calls : fault_state {
+  socket_faults sockets{*this};
+  file_faults files{*this};
 };
 
 io_faults::io_faults() : calls_(std::make_unique<calls>()) {}
@@ -282,5 +216,9 @@ std::uint64_t io_faults::fail_no_more() noexcept {
 std::uint64_t io_faults::failed() const noexcept { return calls_->failed.load(std::memory_order_relaxed); }
 
 void io_faults::limit_transfers(std::size_t bytes) noexcept { calls_->limit.store(bytes, std::memory_order_relaxed); }
+
+void io_faults::delay_files(std::chrono::nanoseconds each) noexcept {
+  calls_->delay.store(each.count(), std::memory_order_relaxed);
+}
 
 }  // namespace weft::inline v0::testing

@@ -1,11 +1,10 @@
 #include <weft/io/detail/system_calls.hpp>
 
+#include "kernel_result.hpp"
+
 #include <weft/runtime/environment.hpp>
 
 #include <atomic>
-#include <cerrno>
-#include <csignal>
-#include <ctime>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -15,30 +14,6 @@
 namespace weft::inline v0::detail {
 
 namespace {
-
-template <class R>
-R or_error(R result) noexcept {
-  return result < 0 ? static_cast<R>(-errno) : result;
-}
-
-/// A write that raises no SIGPIPE, for descriptors that cannot be asked not to: one that it raises in this thread is
-/// taken here.
-template <class Write>
-ssize_t without_sigpipe(Write write) noexcept {
-  sigset_t broken_pipe;
-  sigset_t before;
-  sigemptyset(&broken_pipe);
-  sigaddset(&broken_pipe, SIGPIPE);
-  ::pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
-  ssize_t const result = or_error(write());
-  if (result == -EPIPE) {
-    timespec const at_once{};
-    while (::sigtimedwait(&broken_pipe, nullptr, &at_once) < 0 && errno == EINTR) {
-    }
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return result;
-}
 
 class kernel final : public system_calls {
 public:

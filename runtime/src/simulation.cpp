@@ -37,10 +37,10 @@ class simulated_world final : public environment {
 public:
   explicit simulated_world(std::uint64_t seed, bool keep_trace) : seed_(seed), keep_trace_(keep_trace) { restart(); }
 
-  void attach(std::shared_ptr<simulated_outside> outside) noexcept { outside_ = std::move(outside); }
+  void attach(std::shared_ptr<simulated_outside> outside) { outside_.push_back(std::move(outside)); }
 
   void restart() {
-    if (outside_ != nullptr) outside_->begin(seed_);
+    for (auto const& part : outside_) part->begin(seed_);
     now_ = start_of_time;
     random_ = seed_;
     hash_ = 0;
@@ -80,12 +80,29 @@ public:
 
   [[nodiscard]] bool closed() const noexcept override { return true; }
 
-  [[nodiscard]] system_calls* calls() noexcept override { return outside_ != nullptr ? outside_->calls() : nullptr; }
+  [[nodiscard]] system_calls* calls() noexcept override {
+    system_calls* last = nullptr;
+    for (auto const& part : outside_) {
+      if (auto* const its = part->calls(); its != nullptr) last = its;
+    }
+    return last;
+  }
+  [[nodiscard]] file_calls* files() noexcept override {
+    file_calls* last = nullptr;
+    for (auto const& part : outside_) {
+      if (auto* const its = part->files(); its != nullptr) last = its;
+    }
+    return last;
+  }
   [[nodiscard]] time_point next_arrival() noexcept override {
-    return outside_ != nullptr && !over_ ? outside_->next_arrival() : never;
+    auto first = never;
+    if (over_) return first;
+    for (auto const& part : outside_) first = std::min(first, part->next_arrival());
+    return first;
   }
   void arrive() noexcept override {
-    if (outside_ != nullptr && !over_) outside_->arrive(now_);
+    if (over_) return;
+    for (auto const& part : outside_) part->arrive(now_);
   }
   void happens(char const* what, std::uint64_t number, std::int64_t detail) noexcept override {
     if (over_) return;
@@ -212,7 +229,7 @@ private:
   }
 
   std::uint64_t const seed_;
-  std::shared_ptr<simulated_outside> outside_;  // null: none
+  std::vector<std::shared_ptr<simulated_outside>> outside_;  // in the order in which they came
   bool keep_trace_;
   time_point now_{};
   std::uint64_t random_ = 0;

@@ -5,8 +5,12 @@
 #include <weft/io/buffered_reader.hpp>
 #include <weft/io/buffered_source.hpp>
 #include <weft/io/buffered_writer.hpp>
+#include <weft/io/copy.hpp>
+#include <weft/io/directory.hpp>
 #include <weft/io/endpoint.hpp>
 #include <weft/io/error.hpp>
+#include <weft/io/file.hpp>
+#include <weft/io/file_info.hpp>
 #include <weft/io/pipe.hpp>
 #include <weft/io/readiness.hpp>
 #include <weft/io/resolve.hpp>
@@ -14,10 +18,13 @@
 #include <weft/io/stream.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>
+#include <weft/io/temporary.hpp>
 #include <weft/io/udp_socket.hpp>
 #include <weft/io/unix_endpoint.hpp>
 #include <weft/io/unix_listener.hpp>
 #include <weft/io/unix_stream.hpp>
+#include <weft/io/watch_path.hpp>
+#include <weft/io/whole_file.hpp>
 #include <weft/runtime/as_completed.hpp>
 #include <weft/runtime/await_callback.hpp>
 #include <weft/runtime/blocking.hpp>

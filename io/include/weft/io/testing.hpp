@@ -4,6 +4,7 @@
 
 #include <weft/runtime/config.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -35,11 +36,27 @@ enum class io_call : unsigned char {
   readv,
   writev,
   close,
+  // of files; appending counts as write, and what asks about a file as stat, by whatever name
+  open,
+  pread,
+  pwrite,
+  sendfile,
+  dup,  ///< of a socket, for sendfile()
+  fsync,
+  ftruncate,
+  fchmod,
+  stat,
+  mkdir,
+  rmdir,
+  unlink,
+  rename,
+  list,   ///< opendir(), readdir() and closedir()
+  watch,  ///< inotify_init() and inotify_add_watch()
 };
-inline constexpr std::size_t io_calls = static_cast<std::size_t>(io_call::close) + 1;
+inline constexpr std::size_t io_calls = static_cast<std::size_t>(io_call::watch) + 1;
 
 /// While it lives, all descriptors that io/ opens make their system calls through it: those of the kernel, in any
-/// runtime; or, if it was made on a fiber of a simulation, those of its network.
+/// runtime; or, if it was made on a fiber of a simulation, those of its network and of its file system.
 ///
 ///     weft::testing::io_faults faults;
 ///     auto listener = io::tcp_listener::bind(at);
@@ -76,12 +93,16 @@ public:
   std::uint64_t fail_no_more() noexcept;
   [[nodiscard]] std::uint64_t failed() const noexcept;
 
-  /// From here on no read or write of a stream moves more bytes than this at a time. Datagrams go as they are.
+  /// From here on no read or write of a stream or a file moves more bytes than this at a time. Datagrams go as they
+  /// are.
   /// @param bytes  0: no limit
   void limit_transfers(std::size_t bytes) noexcept;
+  /// From here on each call to the file system takes so long at least: on the thread on which it is made, or, in
+  /// virtual time, while its caller alone waits. For a slow disk, or a server behind it.
+  void delay_files(std::chrono::nanoseconds each) noexcept;
 
 private:
-  class calls;
+  struct calls;
   std::unique_ptr<calls> calls_;
 };
 

@@ -12,6 +12,7 @@
 namespace weft::inline v0 {
 
 namespace detail {
+class file_calls;    // io's
 class system_calls;  // io's
 }  // namespace detail
 
@@ -51,8 +52,8 @@ public:
   [[nodiscard]] virtual bool skip_to(time_point deadline) noexcept = 0;
 
   /// Whether nothing outside of the runtime takes part in what happens in it, so that a run depends on this object
-  /// alone. Then real descriptors cannot be waited for, a wake from another thread aborts, and fibers that all wait for good
-  /// are told to stuck().
+  /// alone. Then real descriptors cannot be waited for, a wake from another thread aborts, and fibers that all wait for
+  /// good are told to stuck().
   [[nodiscard]] virtual bool closed() const noexcept { return false; }
 
   /// Whether offloaded calls run on their caller's fiber, in no time but what they spend (testing::spend()): where time
@@ -61,6 +62,8 @@ public:
 
   /// What takes the place of the system calls of io/, or null: nothing does.
   [[nodiscard]] virtual detail::system_calls* calls() noexcept { return nullptr; }
+  /// The same of its calls to the file system.
+  [[nodiscard]] virtual detail::file_calls* files() noexcept { return nullptr; }
 
   /// When something that is under way from outside arrives, as a timer would; `never`: nothing is. A simulated
   /// network's packets, say.
@@ -95,7 +98,7 @@ namespace detail {
 /// Calls environment::happens(), where the caller runs in an environment: on a fiber, or in arrive().
 void tell_world(char const* what, std::uint64_t number, std::int64_t detail) noexcept;
 
-/// What a simulation has in place of the world outside.
+/// What a simulation has in place of the world outside, or of a part of it.
 class simulated_outside {
 public:
   simulated_outside() = default;
@@ -104,9 +107,11 @@ public:
 
   /// A run is about to begin: all that was before is gone.
   virtual void begin(std::uint64_t seed) noexcept = 0;
-  [[nodiscard]] virtual system_calls* calls() noexcept = 0;
-  [[nodiscard]] virtual time_point next_arrival() noexcept = 0;
-  virtual void arrive(time_point now) noexcept = 0;
+  /// As in environment.
+  [[nodiscard]] virtual system_calls* calls() noexcept { return nullptr; }
+  [[nodiscard]] virtual file_calls* files() noexcept { return nullptr; }
+  [[nodiscard]] virtual time_point next_arrival() noexcept { return never; }
+  virtual void arrive(time_point now) noexcept { (void)now; }
 };
 }  // namespace detail
 

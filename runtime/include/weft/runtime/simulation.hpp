@@ -7,9 +7,10 @@
 /// A simulation is closed: nothing outside of it takes part. offload() runs its callable in place, after some
 /// turns for others, and in no time but what it spend()s (a wait in it parks the calling fiber, one that polls its stop
 /// token must yield or spend() in between, and with `abandon_on_cancel`, too, the caller stays until it has ended);
-/// sockets and pipes are those of a simulated network (weft/io/testing/simulated_network.hpp), if there is one, and
-/// waiting for a real descriptor throws `error`; a wake from another thread aborts. What a program takes from outside by
-/// itself is its own to avoid: real clocks (ask testing::now()), random_device, the order of addresses.
+/// sockets and pipes are those of a simulated network (weft/io/testing/simulated_network.hpp), if there is one, files
+/// those of a simulated file system (simulated_files.hpp), if there is one, and
+/// waiting for a real descriptor throws `error`; a wake from another thread aborts. What a program takes from outside
+/// by itself is its own to avoid: real clocks (ask testing::now()), random_device, the order of addresses.
 
 #include <weft/runtime/environment.hpp>
 #include <weft/runtime/error.hpp>
@@ -72,7 +73,8 @@ public:
     return first.get();
   }
 
-  /// Takes part in the runs that follow; for a simulated network, which does it by itself.
+  /// Takes part in the runs that follow; for a simulated network or file system, which does it by itself. Of two of a
+  /// kind the later one counts.
   void attach(std::shared_ptr<weft::detail::simulated_outside> outside);
 
   [[nodiscard]] std::uint64_t seed() const noexcept;

@@ -114,6 +114,11 @@ struct descriptor_access {
   static auto of(T const& object) noexcept -> decltype((object.descriptor_)) {
     return object.descriptor_;
   }
+  /// To read or write.
+  template <class T>
+  static auto changing(T& object) noexcept -> decltype((object.descriptor_)) {
+    return object.descriptor_;
+  }
 };
 template <class T>
 concept has_descriptor = requires(T const& object) {

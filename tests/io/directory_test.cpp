@@ -1,0 +1,264 @@
+/// @file
+/// Directories, names, and what is temporary.
+
+#include "support/catch.hpp"
+#include "support/run_on.hpp"
+#include "support/scratch.hpp"
+
+#include <weft/io/directory.hpp>
+#include <weft/io/temporary.hpp>
+#include <weft/io/testing.hpp>
+#include <weft/io/whole_file.hpp>
+#include <weft/runtime/cancel_scope.hpp>
+#include <weft/runtime/collect.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace {
+
+namespace io = weft::io;
+using std::filesystem::file_type;
+using weft::test::run_on;
+using weft::test::scratch;
+using weft::test::some_workers;
+using weft::testing::io_call;
+using weft::testing::io_faults;
+
+using names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("directories are made, listed in order, and removed", "[io][directory]") {
+  run_on(some_workers(), [] {
+    scratch const dir;
+    CHECK(io::create_directory(dir / "d"));
+    CHECK_FALSE(io::create_directory(dir / "d"));
+    CHECK(io::create_directories(dir / "x" / "y" / "z"));
+    CHECK_FALSE(io::create_directories(dir / "x" / "y" / "z"));
+    CHECK(io::create_directories(dir / "x" / "y" / "w" / ""));
+    dir.put("f", "text");
+    std::filesystem::create_symlink("f", dir / "link");
+    CHECK(io::list_directory(dir.path()) == std::vector<io::directory_entry>{{"d", file_type::directory},
+                                                                             {"f", file_type::regular},
+                                                                             {"link", file_type::symlink},
+                                                                             {"x", file_type::directory}});
+    CHECK(io::list_directory(dir / "d").empty());
+    CHECK(io::remove(dir / "d"));
+    CHECK_FALSE(io::remove(dir / "d"));
+    CHECK(io::remove(dir / "link"));
+    CHECK(io::exists(dir / "f"));
+    CHECK(io::remove_all(dir / "x") == 4);
+    CHECK(io::remove_all(dir / "x") == 0);
+    CHECK(dir.names() == names{"f"});
+  });
+}
+
+TEST_CASE("a walk comes to each directory before what is in it, and follows no link", "[io][directory]") {
+  run_on(some_workers(), [] {
+    scratch const dir;
+    std::filesystem::create_directories(dir / "b" / "c");
+    dir.put("b/c/2", "");
+    dir.put("b/1", "");
+    dir.put("a", "");
+    std::filesystem::create_directory_symlink("b", dir / "z");
+    names seen;
+    for (auto const& entry : io::walk_directory(dir.path())) {
+      seen.push_back(std::to_string(entry.depth) + " " + entry.path.lexically_relative(dir.path()).string());
+    }
+    CHECK(seen == names{"0 a", "0 b", "1 b/1", "1 b/c", "2 b/c/2", "0 z"});
+    for (auto const& entry : io::walk_directory(dir.path())) {
+      if (entry.path.filename() == "b") io::remove_all(dir / "b");  // passed over
+      CHECK(entry.depth == 0);
+    }
+    CHECK_THROWS_AS(io::walk_directory(dir / "none").begin(), std::system_error);
+  });
+}
+
+TEST_CASE("names change, and are asked about", "[io][directory]") {
+  run_on(some_workers(), [] {
+    scratch const dir;
+    dir.put("a", "1");
+    dir.put("b", "22");
+    io::rename(dir / "a", dir / "b");
+    CHECK(dir.names() == names{"b"});
+    CHECK(io::stat(dir / "b").size == 1);
+    CHECK(io::stat(dir.path()).is_directory());
+    std::filesystem::create_symlink("b", dir / "link");
+    CHECK(io::stat(dir / "link").is_regular());
+    CHECK(io::link_stat(dir / "link").is_symlink());
+    CHECK(io::stat(dir / "link").number == io::stat(dir / "b").number);
+    CHECK_FALSE(io::exists(dir / "none"));
+    CHECK_FALSE(io::exists(dir / "b" / "none"));
+  });
+}
+
+TEST_CASE("directories: missing, a file instead, not empty, permission, and paths with a NUL", "[io][directory]") {
+  run_on(some_workers(), [] {
+    scratch const dir;
+    dir.put("f", "");
+    std::filesystem::create_directory(dir / "d");
+    dir.put("d/x", "");
+    std::error_code ec;
+    CHECK(io::list_directory(dir / "none", ec).empty());
+    CHECK(ec == std::errc::no_such_file_or_directory);
+    CHECK(io::list_directory(dir / "f", ec).empty());
+    CHECK(ec == std::errc::not_a_directory);
+    CHECK_FALSE(io::create_directory(dir / "f", ec));
+    CHECK(ec == std::errc::file_exists);
+    CHECK_FALSE(io::create_directory(dir / "none" / "a", ec));
+    CHECK(ec == std::errc::no_such_file_or_directory);
+    CHECK_FALSE(io::create_directories(dir / "f" / "a" / "b", ec));
+    CHECK(ec == std::errc::not_a_directory);
+    CHECK_FALSE(io::create_directories("", ec));
+    CHECK(ec == std::errc::no_such_file_or_directory);
+    CHECK_FALSE(io::remove(dir / "d", ec));
+    CHECK(ec == std::errc::directory_not_empty);
+    io::rename(dir / "none", dir / "a", ec);
+    CHECK(ec == std::errc::no_such_file_or_directory);
+    io::rename(dir / "f", dir / "d", ec);
+    CHECK(ec == std::errc::is_a_directory);
+    std::string const nul("a\0b", 3);
+    io::rename(dir / "f", nul, ec);
+    CHECK(ec == std::errc::invalid_argument);
+    CHECK_FALSE(io::exists(nul, ec));
+    CHECK(ec == std::errc::invalid_argument);
+    CHECK(io::remove_all(nul, ec) == 0);
+    CHECK(ec == std::errc::invalid_argument);
+    (void)io::stat(dir / "none", ec);
+    CHECK(ec == std::errc::no_such_file_or_directory);
+    if (::geteuid() != 0) {  // to whom all is permitted
+      std::filesystem::permissions(dir / "d", std::filesystem::perms{0500});
+      CHECK(io::remove_all(dir / "d", ec) == 0);
+      CHECK(ec == std::errc::permission_denied);
+      std::filesystem::permissions(dir / "d", std::filesystem::perms{0700});
+    }
+    try {
+      (void)io::list_directory(dir / "none");
+      FAIL("it is not there");
+    } catch (std::system_error const& e) {
+      CHECK(std::string_view{e.what()}.find("listing '" + (dir / "none").string()) != std::string_view::npos);
+    }
+  });
+}
+
+TEST_CASE("a temporary file goes with its object, unless it has got a name", "[io][temporary]") {
+  run_on(some_workers(), [] {
+    scratch const dir;
+    io_faults faults;
+    {
+      auto t = io::temp_file::make(dir.path());
+      t.write("text");
+      t.seek(0);
+      CHECK(t.read_all() == "text");
+      CHECK(dir.names() == names{t.path().filename().string()});
+      CHECK(t.stat().permissions == io::private_file);
+      auto other = io::temp_file::make(dir.path());
+      CHECK(dir.names().size() == 2);
+      other = std::move(t);
+      CHECK(dir.names().size() == 1);
+      auto const third = std::move(other);
+      CHECK(third.is_open());
+    }
+    CHECK(dir.names().empty());
+    {
+      auto t = io::temp_file::make(dir.path(), io::default_permissions);
+      t.write("whole");
+      t.rename_to(dir / "a");
+      CHECK_FALSE(t.is_open());
+    }
+    CHECK(dir.names() == names{"a"});
+    CHECK(dir.get("a") == "whole");
+    std::error_code ec;
+    (void)io::temp_file::make(dir / "none", ec);
+    CHECK(ec == std::errc::no_such_file_or_directory);
+    CHECK_THROWS_AS(io::temp_file::make(dir / "a"), std::system_error);
+    io::temp_file none;
+    none.rename_to(dir / "b", ec);
+    CHECK(ec == std::errc::bad_file_descriptor);
+    CHECK(faults.open_descriptors() == 0);
+  });
+}
+
+TEST_CASE("whichever call of rename_to fails, nothing is left but the file in its place", "[io][temporary]") {
+  run_on(1, [] {
+    scratch const dir;
+    io_faults faults;
+    std::uint64_t nth = 0;
+    for (bool failed = true; failed;) {
+      dir.put("a", "old");
+      {
+        auto t = io::temp_file::make(dir.path());
+        t.write("new");
+        faults.fail(std::errc::io_error, ++nth);
+        std::error_code ec;
+        t.rename_to(dir / "a", ec);
+        failed = faults.fail_no_more() != 0;
+        // That the directory could not be closed is of no interest.
+        CHECK((failed && nth < 6) == static_cast<bool>(ec));
+      }
+      CHECK(dir.names() == names{"a"});
+      CHECK(dir.get("a") == (failed && nth <= 3 ? "old" : "new"));  // fsync, close, rename
+    }
+    CHECK(faults.open_descriptors() == 0);
+  });
+}
+
+TEST_CASE("a temporary directory goes with all that is in it, also of a fiber that is cancelled", "[io][temporary]") {
+  run_on(some_workers(), [] {
+    scratch const dir;
+    {
+      auto t = io::temp_directory::make(dir.path());
+      CHECK(io::stat(t.path()).permissions == std::filesystem::perms{0700});
+      io::create_directories(t / "a" / "b");
+      io::write_file(t / "a" / "b" / "c", "x");
+      auto moved = std::move(t);
+      CHECK(t.path().empty());
+      CHECK(dir.names() == names{moved.path().filename().string()});
+      moved = io::temp_directory::make(dir.path());
+      CHECK(dir.names() == names{moved.path().filename().string()});
+    }
+    CHECK(dir.names().empty());
+    weft::cancel_scope scope;
+    CHECK_FALSE(scope.run([&] {
+      auto const t = io::temp_directory::make(dir.path());
+      auto f = io::temp_file::make(t.path());
+      f.write("x");
+      scope.cancel();
+      f.write("y");
+    }));
+    CHECK(dir.names().empty());
+    std::error_code ec;
+    CHECK(io::temp_directory::make(dir / "none", ec).path().empty());
+    CHECK(ec == std::errc::no_such_file_or_directory);
+  });
+}
+
+TEST_CASE("what is temporary is put where TMPDIR says", "[io][temporary]") {
+  run_on(1, [] {
+    char const* const set = std::getenv("TMPDIR");
+    auto const expected = std::filesystem::path{set != nullptr && *set != '\0' ? set : "/tmp"};
+    CHECK(io::temp_directory::make().path().parent_path() == expected);
+    CHECK(io::temp_file::make().path().parent_path() == expected);
+  });
+}
+
+TEST_CASE("names that are taken already are passed over", "[io][temporary]") {
+  run_on(1, [] {
+    scratch const dir;
+    io_faults faults;
+    faults.fail(io_call::mkdir, std::errc::file_exists, 1, 3);
+    CHECK(std::filesystem::exists(io::temp_directory::make(dir.path()).path()));
+    CHECK(faults.failed() == 3);
+    faults.fail(io_call::mkdir, std::errc::file_exists, 1, 1000);
+    std::error_code ec;
+    (void)io::temp_directory::make(dir.path(), ec);
+    CHECK(ec == std::errc::file_exists);
+  });
+}
