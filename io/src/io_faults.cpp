@@ -115,6 +115,21 @@ public:
     return error != 0 ? -error : status;
   }
 
+  int start_process(detail::child_plan& plan, int& pidfd) noexcept override {
+    int const number = made(io_call::start_process, [&] { return next_.start_process(plan, pidfd); });
+    if (number >= 0) state_.open.insert(pidfd);
+    return number;
+  }
+  int wait_process(int pidfd, siginfo_t& ended) noexcept override {
+    return made(io_call::wait_process, [&] { return next_.wait_process(pidfd, ended); });
+  }
+  int signal_process(int pidfd, int signal) noexcept override {
+    return made(io_call::signal_process, [&] { return next_.signal_process(pidfd, signal); });
+  }
+  int signal_group(int group, int signal) noexcept override {
+    return made(io_call::signal_process, [&] { return next_.signal_group(group, signal); });
+  }
+
   int poll(int fd, short events) noexcept override { return next_.poll(fd, events); }
   [[nodiscard]] std::shared_ptr<detail::name_service> names() override { return next_.names(); }
   [[nodiscard]] detail::descriptor_kind kind() const noexcept override { return next_.kind(); }

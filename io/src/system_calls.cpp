@@ -1,5 +1,6 @@
 #include <weft/io/detail/system_calls.hpp>
 
+#include "child.hpp"
 #include "kernel_result.hpp"
 
 #include <weft/runtime/environment.hpp>
@@ -8,7 +9,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace weft::inline v0::detail {
@@ -73,6 +76,15 @@ public:
     int const status = or_error(::poll(&asked, 1, 0));
     return status < 0 ? status : asked.revents;
   }
+
+  int start_process(child_plan& plan, int& pidfd) noexcept override { return start_child(plan, pidfd); }
+  int wait_process(int pidfd, siginfo_t& ended) noexcept override {
+    return or_error(::waitid(P_PIDFD, static_cast<id_t>(pidfd), &ended, WEXITED | WNOHANG));
+  }
+  int signal_process(int pidfd, int signal) noexcept override {
+    return static_cast<int>(or_error(::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0)));
+  }
+  int signal_group(int group, int signal) noexcept override { return or_error(::kill(-group, signal)); }
 };
 
 std::atomic<system_calls*> calls_set{nullptr};

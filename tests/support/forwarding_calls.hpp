@@ -48,6 +48,12 @@ public:
   ssize_t readv(int fd, iovec const* to, int count) noexcept override { return kernel_.readv(fd, to, count); }
   ssize_t writev(int fd, iovec const* from, int count) noexcept override { return kernel_.writev(fd, from, count); }
   int close(int fd) noexcept override { return kernel_.close(fd); }
+  int start_process(detail::child_plan& plan, int& pidfd) noexcept override {
+    return kernel_.start_process(plan, pidfd);
+  }
+  int wait_process(int pidfd, siginfo_t& ended) noexcept override { return kernel_.wait_process(pidfd, ended); }
+  int signal_process(int pidfd, int signal) noexcept override { return kernel_.signal_process(pidfd, signal); }
+  int signal_group(int group, int signal) noexcept override { return kernel_.signal_group(group, signal); }
   int poll(int fd, short events) noexcept override { return kernel_.poll(fd, events); }
   [[nodiscard]] detail::system_calls& beneath() noexcept override { return kernel_; }
 

@@ -9,9 +9,12 @@
 #include <weft/io/directory.hpp>
 #include <weft/io/endpoint.hpp>
 #include <weft/io/error.hpp>
+#include <weft/io/exit_status.hpp>
 #include <weft/io/file.hpp>
 #include <weft/io/file_info.hpp>
 #include <weft/io/pipe.hpp>
+#include <weft/io/process.hpp>
+#include <weft/io/process_options.hpp>
 #include <weft/io/readiness.hpp>
 #include <weft/io/resolve.hpp>
 #include <weft/io/serve.hpp>

@@ -35,6 +35,9 @@ enum class io_call : unsigned char {
   write,
   readv,
   writev,
+  start_process,
+  wait_process,
+  signal_process,
   close,
   // of files; appending counts as write, and what asks about a file as stat, by whatever name
   open,

@@ -10,6 +10,7 @@
 #include <weft/runtime/detail/polled_descriptor.hpp>
 
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <memory>
 #include <sys/types.h>
@@ -21,6 +22,7 @@ struct iovec;
 namespace weft::inline v0::detail {
 
 class name_service;
+struct child_plan;
 
 class system_calls {
 public:
@@ -56,6 +58,32 @@ public:
   virtual int poll(int fd, short events) noexcept {
     (void)fd;
     (void)events;
+    return -ENOSYS;
+  }
+
+  // --- processes, of which a simulation knows none ---
+
+  /// Starts a program; blocks until it is executed. See src/child.hpp.
+  /// @param pidfd  set to a descriptor of the process  @returns its number
+  virtual int start_process(child_plan& plan, int& pidfd) noexcept {
+    (void)plan;
+    (void)pidfd;
+    return -ENOSYS;
+  }
+  /// How the process has ended, of which that forgets then; with no number in it: it has not.
+  virtual int wait_process(int pidfd, siginfo_t& ended) noexcept {
+    (void)pidfd;
+    (void)ended;
+    return -ENOSYS;
+  }
+  virtual int signal_process(int pidfd, int signal) noexcept {
+    (void)pidfd;
+    (void)signal;
+    return -ENOSYS;
+  }
+  virtual int signal_group(int group, int signal) noexcept {
+    (void)group;
+    (void)signal;
     return -ENOSYS;
   }
 
