@@ -8,7 +8,7 @@
 A block of C++ is
 
     ```cpp                  the body of a function, which runs on a fiber in virtual time
-    ```cpp simulated        the same in a simulation with a network, from seed 1
+    ```cpp simulated        the same in a simulation with a network and files, from seed 1
     ```cpp                  whose first line is `// in main`: the same on the program's own thread
     ```cpp                  that has an `int main(`: a program, which runs as it is
     ```cpp shared           what the blocks after it may use, outside of functions; programs may not
@@ -41,6 +41,7 @@ from pathlib import Path
 HEADERS = """\
 #undef NDEBUG
 #include <weft/io/testing.hpp>
+#include <weft/io/testing/simulated_files.hpp>
 #include <weft/io/testing/simulated_network.hpp>
 #include <weft/runtime/testing.hpp>
 #include <weft/weft.hpp>
@@ -65,6 +66,8 @@ HEADERS = """\
 #include <utility>
 #include <vector>
 
+#include <unistd.h>
+
 namespace page {
 using namespace weft;
 using namespace std::chrono_literals;
@@ -84,7 +87,7 @@ int main(int argc, char** argv) {
 WAYS = {
     "body": "weft::run(page::block_{number}, weft::testing::in_virtual_time());",
     "simulated": "{{ weft::testing::simulation sim{{1}}; weft::testing::simulated_network net{{sim}}; "
-                 "sim.run(page::block_{number}); }}",
+                 "weft::testing::simulated_files files{{sim}}; sim.run(page::block_{number}); }}",
     "thread": "page::block_{number}();",
     "program": "return program_{number}::main();",
 }
