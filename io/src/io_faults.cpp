@@ -117,7 +117,7 @@ public:
 
   int start_process(detail::child_plan& plan, int& pidfd) noexcept override {
     int const number = made(io_call::start_process, [&] { return next_.start_process(plan, pidfd); });
-    if (number >= 0) open.insert(pidfd);
+    if (number >= 0) state_.open.insert(pidfd);
     return number;
   }
   int wait_process(int pidfd, siginfo_t& ended) noexcept override {
