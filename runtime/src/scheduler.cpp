@@ -179,7 +179,8 @@ void scheduler::wake_picked() noexcept {
 poller& scheduler::crowded_loop(worker& of) const noexcept {
   poller* most = &of.loop;
   for (std::size_t i = 0; i < options.workers; ++i) {
-    if (workers[i].loop.watches() > most->watches()) most = &workers[i].loop;
+    worker const& w = workers[i];
+    if (w.loop.watches() > most->watches() && w.attends_loop()) most = &workers[i].loop;
   }
   return *most;
 }

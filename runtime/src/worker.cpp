@@ -672,6 +672,11 @@ void worker::poll() noexcept {
   polled_at_ = coarse_now();
 }
 
+bool worker::attends_loop() const noexcept {
+  constexpr std::uint64_t of_late = 4'000'000;  // 1 to 4 ms
+  return coarse_now() - polled_at_ < of_late;
+}
+
 time_point worker::now() noexcept {
   now_ = home.world != nullptr ? home.world->now() : clock::now();
   return now_;

@@ -126,6 +126,9 @@ public:
   static void stack_main(transfer t);           ///< the base loop of every stack
   static void measured_stack_main(transfer t);  ///< the same with runtime_options::measure_stacks
 
+  /// Whether it has looked in its loop of late. Any thread; a hint.
+  [[nodiscard]] bool attends_loop() const noexcept;
+
 private:
   friend class scheduler;
 
@@ -193,7 +196,7 @@ private:
   published<std::uint32_t> ticks_{ticks_between_looks};  // until the next look; stays 1 where fibers must migrate
   std::uint64_t last_tick_ = 0;                          // on the coarse clock
   std::uint64_t last_turn_ = 0;                          // when others had a turn before a joiner, on the coarse clock
-  std::uint64_t polled_at_ = 0;                          // on the coarse clock
+  published<std::uint64_t> polled_at_{};                 // on the coarse clock
   bool loop_busy_ = false;                               // the last look in the loop found something at once
   bool mail_first_ = false;
   bool const migrates_;                    // scheduling::forced_migration

@@ -284,7 +284,8 @@ fiber_record* worker::sleep() noexcept {
   loop.sleep(with_slack(deadline));
   asleep.store(false, std::memory_order_relaxed);
   // What a tick would do has just been done, and the first fibers are not to wait for it.
-  last_tick_ = polled_at_ = coarse_now();
+  last_tick_ = coarse_now();
+  polled_at_ = last_tick_;
   loop_busy_ = last_tick_ - asleep_since < no_sleep && loop.watches_any();
   thread_barrier::light();  // pairs with the heavy one in monitor::rest()
   home.watch.note_awake();
