@@ -2,17 +2,26 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 namespace {
 
 constexpr std::size_t block = 64 * 1024;
 
-/// @throws std::invalid_argument, std::out_of_range
-std::uint64_t number_in(std::string const& text) { return std::stoull(text); }
+/// Not by std::stoull(), which uses `errno` here, where the compiler may keep its address over a wait: and after it the
+/// fiber may be on another thread.
+std::uint64_t number_in(std::string const& text) {
+  std::uint64_t number = 0;
+  auto const* const end = text.data() + text.size();
+  auto const [stopped, failure] = std::from_chars(text.data(), end, number);
+  if (failure != std::errc{} || stopped != end) throw std::invalid_argument(text + ": no number");
+  return number;
+}
 
 std::uint64_t number_in(http::request const& asked, std::string_view name, std::uint64_t otherwise) {
   auto const text = asked.query(name);
