@@ -93,6 +93,11 @@ sigint_scope::~sigint_scope() {
   if (now.sa_handler == &on_sigint) ::signal(SIGINT, SIG_DFL);  // else it came, or the program has put in its own
 }
 
+bool sigint_scope::is_left_over(void (*handler)(int)) noexcept {
+  std::lock_guard const lock{sharing.lock};
+  return handler == &on_sigint && sharing.users == 0;
+}
+
 void sigint_scope::wake(sigint_sleeper& sleeper) noexcept { ::sem_post(&sleeper.news); }
 
 void sigint_scope::sleep() noexcept {

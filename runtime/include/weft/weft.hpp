@@ -18,6 +18,8 @@
 #include <weft/io/readiness.hpp>
 #include <weft/io/resolve.hpp>
 #include <weft/io/serve.hpp>
+#include <weft/io/signal_stream.hpp>
+#include <weft/io/standard_streams.hpp>
 #include <weft/io/stream.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>

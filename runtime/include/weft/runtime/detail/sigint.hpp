@@ -17,6 +17,10 @@ public:
   sigint_scope(sigint_scope const&) = delete;
   ~sigint_scope();
 
+  /// Whether `handler` is this file's, and nobody needs it any more: for who has been in front of it meanwhile, and
+  /// would put it back.
+  [[nodiscard]] static bool is_left_over(void (*handler)(int)) noexcept;
+
   /// Sleeps until `main` has ended, and cancels it at the first SIGINT. The second finds the default disposition again.
   /// Does nothing if SIGINT was not to be had.
   template <class T>
