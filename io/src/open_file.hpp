@@ -12,6 +12,12 @@
 
 namespace weft::inline v0::detail {
 
+/// @returns an error, or 0: interrupted, it is closed all the same
+inline int close_number(file_calls& calls, int number) noexcept {
+  int const status = calls.close(number);
+  return status == -EINTR ? 0 : status;
+}
+
 /// Closed by close(), or, if calls are under way then, by the last of them: so its number is never used for a file that
 /// was opened later.
 class open_file {
@@ -30,7 +36,7 @@ public:
   /// May block. Any thread, any number of times.  @returns what the call does, if this closes it
   int close() noexcept {
     // acq_rel: what the calls before did to the file comes before its end; who enters later sees that it is closed.
-    return word_.fetch_or(closed, std::memory_order_acq_rel) == 0 ? calls_.close(number_) : 0;
+    return word_.fetch_or(closed, std::memory_order_acq_rel) == 0 ? close_number(calls_, number_) : 0;
   }
 
   /// `call(calls, number)`, or -EBADF if it is closed.

@@ -3,6 +3,7 @@
 #include "error_text.hpp"
 #include "file_replacement.hpp"
 #include "file_transfer.hpp"
+#include "open_file.hpp"
 #include "temporary_name.hpp"
 #include "where_it_may_block.hpp"
 
@@ -25,7 +26,7 @@ public:
   /// @returns what the call does
   int close() noexcept {
     int const number = std::exchange(number_, -1);
-    return number < 0 ? 0 : calls_.close(number);
+    return number < 0 ? 0 : detail::close_number(calls_, number);
   }
 
 private:

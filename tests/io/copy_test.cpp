@@ -43,7 +43,7 @@ std::string long_text() {
 template <class Send>
 std::string sent_by(Send send) {
   auto [here, there] = weft::test::tcp_pair();
-  auto receiver = weft::spawn([&there = there] { return there.read_all(100'000'000); });
+  auto receiver = weft::spawn([&end = there] { return end.read_all(100'000'000); });
   send(here);
   here.close();
   return receiver.get();
@@ -130,9 +130,9 @@ TEST_CASE("a connection that is closed while a file is sent ends that", "[io][co
     dir.put("a", std::string(16'000'000, 'x'));
     auto f = io::file::open(dir / "a");
     auto [here, there] = weft::test::tcp_pair();
-    auto sender = weft::spawn([&here = here, &f] {
+    auto sender = weft::spawn([&end = here, &f] {
       std::error_code ec;
-      (void)io::send_file(here, f, 0, ~std::uint64_t{0}, ec);
+      (void)io::send_file(end, f, 0, ~std::uint64_t{0}, ec);
       return ec;
     });
     std::byte first{};
@@ -149,7 +149,7 @@ TEST_CASE("a cancelled send_file stops waiting for room", "[io][copy]") {
     dir.put("a", std::string(16'000'000, 'x'));
     auto f = io::file::open(dir / "a");
     auto [here, there] = weft::test::tcp_pair();
-    auto sender = weft::spawn([&here = here, &f] { return io::send_file(here, f); });
+    auto sender = weft::spawn([&end = here, &f] { return io::send_file(end, f); });
     std::byte first{};
     (void)there.read_exactly(std::span{&first, 1});
     sender.cancel();
@@ -176,9 +176,9 @@ TEST_CASE("copy takes all that there is, from files and streams to files and str
     CHECK(f.tell() == text.size());
     // To a file by way of a temporary one, from a connection.
     auto [here, there] = weft::test::tcp_pair();
-    auto sender = weft::spawn([&here = here, &text] {
-      here.write_all(text);
-      here.close();
+    auto sender = weft::spawn([&end = here, &text] {
+      end.write_all(text);
+      end.close();
     });
     auto t = io::temp_file::make(dir.path());
     CHECK(io::copy(there, t) == text.size());
@@ -186,9 +186,9 @@ TEST_CASE("copy takes all that there is, from files and streams to files and str
     sender.get();
     CHECK(dir.get("c") == text);
     auto [reader, writer] = io::pipe();
-    auto short_writer = weft::spawn([&writer = writer] {
-      writer.write_all("through a pipe");
-      writer.close();
+    auto short_writer = weft::spawn([&end = writer] {
+      end.write_all("through a pipe");
+      end.close();
     });
     auto [here2, there2] = weft::test::tcp_pair();
     CHECK(io::copy(reader, here2) == 14);

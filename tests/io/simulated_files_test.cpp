@@ -298,10 +298,10 @@ TEST_CASE("simulated files and a simulated network are in one simulation", "[io]
     files.add_file("/a", text);
     sim.run([] {
       auto [here, there] = weft::test::tcp_pair();
-      auto sender = weft::spawn([&here = here] {
+      auto sender = weft::spawn([&end = here] {
         auto f = io::file::open("/a");
-        verify(io::copy(f, here) == 200'000);
-        here.close();
+        verify(io::copy(f, end) == 200'000);
+        end.close();
       });
       auto t = io::temp_file::make("/", io::default_permissions);
       CHECK(io::copy(there, t) == 200'000);
