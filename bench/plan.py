@@ -286,6 +286,19 @@ WORKLOADS: dict[str, Workload] = {
             quick_repetitions=2,
             load=Load("connect_load", 64),
         ),
+        Workload(
+            "W19",
+            "processes",
+            "/bin/true is started and waited for, again and again; then 16 at a time.",
+            (
+                Metric("us_per_process", "us", "time per process, one at a time"),
+                Metric("us_per_process_of_16", "us", "time per process, 16 at a time"),
+            ),
+            1_000,
+            200,
+            "processes",
+            quick_repetitions=2,
+        ),
     )
 }
 
@@ -298,11 +311,12 @@ FAMILIES: dict[str, str] = {  # family: program
     "Tokio": "peer_tokio",
     "oneTBB": "peer_onetbb",
     "std::async": "peer_std_async",
+    "posix_spawn": "peer_posix_spawn",
     "Asio": "peer_echo_asio_callbacks",
     "libuv": "peer_echo_libuv",
     "epoll": "peer_echo_epoll",
 }
-ONLY_WITH = {"W1": 1, "W13": 2, "W16": 1, "W17": 1}  # numbers of workers
+ONLY_WITH = {"W1": 1, "W13": 2, "W16": 1, "W17": 1, "W19": 2}  # numbers of workers
 LIMITS = ("Boost.Context", "serial", "epoll")  # in every plan: the ratios need them
 
 
@@ -358,6 +372,10 @@ def _rows(workload: str, workers: int) -> list[Entry]:
                 (RAW, "jump_fcontext_1000_color"),
             )
         ]
+        return rows
+    if workload == "W19":
+        rows.append(_entry(workload, workers, "Go", "Go, os/exec"))
+        rows.append(_entry(workload, workers, "posix_spawn", "posix_spawn, waitpid"))
         return rows
     if workload in ("W13", "W14"):
         rows.append(_entry(workload, workers, "Go", "Go"))

@@ -16,3 +16,5 @@ void mutex();
 void stall();
 /// W14: a call on a pool's thread and back, one at a time and a hundred at a time.
 void offload();
+/// W19: a program that does nothing is started and waited for, one at a time and sixteen at a time.
+void processes();
