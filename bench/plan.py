@@ -302,6 +302,19 @@ WORKLOADS: dict[str, Workload] = {
             baseline=PREAD,
             quick_repetitions=2,
         ),
+        Workload(
+            "W19",
+            "processes",
+            "/bin/true is started and waited for, again and again; then 16 at a time.",
+            (
+                Metric("us_per_process", "us", "time per process, one at a time"),
+                Metric("us_per_process_of_16", "us", "time per process, 16 at a time"),
+            ),
+            1_000,
+            200,
+            "processes",
+            quick_repetitions=2,
+        ),
     )
 }
 
@@ -315,11 +328,12 @@ FAMILIES: dict[str, str] = {  # family: program
     "oneTBB": "peer_onetbb",
     "std::async": "peer_std_async",
     "pread": "peer_pread_threads",
+    "posix_spawn": "peer_posix_spawn",
     "Asio": "peer_echo_asio_callbacks",
     "libuv": "peer_echo_libuv",
     "epoll": "peer_echo_epoll",
 }
-ONLY_WITH = {"W1": 1, "W13": 2, "W16": 1, "W17": 1, "W18": 2}  # numbers of workers
+ONLY_WITH = {"W1": 1, "W13": 2, "W16": 1, "W17": 1, "W18": 2, "W19": 2}  # numbers of workers
 LIMITS = ("Boost.Context", "serial", "epoll", "pread")  # in every plan: the ratios need them
 
 
@@ -378,6 +392,10 @@ def _rows(workload: str, workers: int) -> list[Entry]:
         return rows
     if workload == "W18":
         rows.append(_entry("W18", workers, "pread", PREAD))
+        return rows
+    if workload == "W19":
+        rows.append(_entry(workload, workers, "Go", "Go, os/exec"))
+        rows.append(_entry(workload, workers, "posix_spawn", "posix_spawn, waitpid"))
         return rows
     if workload in ("W13", "W14"):
         rows.append(_entry(workload, workers, "Go", "Go"))

@@ -6,7 +6,7 @@
 ///
 /// prints one `metric value unit` for each line. Exit status 2: the program does not know this workload or
 /// variant; 3: a result was wrong, so that the repetition is an error and never a number.
-/// The environment variables W1_N to W18_N replace the sizes.
+/// The environment variables W1_N to W19_N replace the sizes.
 
 #include <atomic>
 #include <chrono>
@@ -27,6 +27,7 @@ inline constexpr unsigned w10_argument = 30;
 inline constexpr std::uint64_t w10_result = 832040;
 inline constexpr std::size_t w14_callers = 100;  ///< calls at a time
 inline constexpr std::size_t w14_factor = 5;     ///< so many times the calls made one at a time
+inline constexpr std::size_t w19_at_a_time = 16;
 
 struct arguments {
   std::string workload;

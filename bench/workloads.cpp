@@ -150,6 +150,7 @@ int main(int argc, char** argv) {
         if (args.workload == "W13") return stall();
         if (args.workload == "W14") return offload();
         if (args.workload == "W18") return read_files();
+        if (args.workload == "W19") return processes();
         bench::unknown(args);
       },
       options);

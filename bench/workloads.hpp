@@ -18,3 +18,5 @@ void stall();
 void offload();
 /// W18: pieces of a file, read by one fiber and by 64.
 void read_files();
+/// W19: a program that does nothing is started and waited for, one at a time and sixteen at a time.
+void processes();

@@ -34,24 +34,20 @@ void echo(weft::io::tcp_stream client) {
   }
 }
 
-/// Until this fiber is cancelled, which stops the server gently.
+/// Until SIGINT or SIGTERM, which stops the server gently.
 weft::io::serve_summary serve(weft::io::tcp_listener& listener) {
+  weft::io::signal_stream signals{SIGINT, SIGTERM};
   std::stop_source stop;
   auto serving = weft::spawn(
       [&] { return weft::io::serve(listener, echo, {.stop = stop.get_token(), .drain_limit = 10s}); });
-  try {
-    serving.wait();
-  } catch (weft::cancelled const&) {
-    stop.request_stop();
-  }
-  return weft::shield([&] { return serving.get(); });
+  weft::select(weft::on_signal(signals, [&] { stop.request_stop(); }), weft::on_done(serving, [] {}));
+  return serving.get();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   auto const port = static_cast<std::uint16_t>(argc > 1 ? std::atoi(argv[1]) : 0);
-  std::signal(SIGTERM, [](int) { std::raise(SIGINT); });  // and that is a cancellation of what weft::run() runs
   try {
     weft::run([port] {
       auto listener = weft::io::tcp_listener::bind({"127.0.0.1", port});

@@ -24,17 +24,18 @@ constexpr std::size_t moved_ahead = 16;
 }  // namespace
 
 signal_stream::signal_stream(std::initializer_list<int> signals)
-    : inbox_(make_inbox(signals)), arrived_(moved_ahead), mover_(spawn({.name = "signals"}, [this] { move_all(); })) {}
+    : inbox_(make_inbox(signals)),
+      arrived_(std::make_shared<channel<int>>(moved_ahead)),
+      mover_(spawn({.name = "signals"}, [this] { move_all(); })) {
+  // Not by the mover itself, which does not run if it is cancelled before it began.
+  mover_.on_done([arrived = arrived_] { arrived->close(); });
+}
 
 signal_stream::~signal_stream() { mover_ = {}; }
 
 /// What is not moved yet stays counted: however slowly signals are received, none is lost.
 void signal_stream::move_all() {
-  struct closing {
-    channel<int>& arrived;
-    ~closing() { arrived.close(); }
-  } const at_the_end{arrived_};
-  while (int const signal = inbox_->next()) arrived_.send(signal);
+  while (int const signal = inbox_->next()) arrived_->send(signal);
 }
 
 }  // namespace weft::inline v0::io

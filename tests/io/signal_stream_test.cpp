@@ -193,6 +193,11 @@ TEST_CASE("a stream that is closed ends for all who receive", "[io][signals]") {
     weft::yield();
     signals.close();
     signals.close();
+    {
+      signal_stream at_once{SIGUSR2};
+      at_once.close();  // before anything of it has run
+      CHECK_FALSE(at_once.receive());
+    }
     for (auto& t : waiting) CHECK_FALSE(t.get());
     for (int const number : signals) CHECK(number == 0);
     raise_signals({SIGUSR1});  // which is the stream's all the same, and ends nobody

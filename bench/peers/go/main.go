@@ -1,4 +1,4 @@
-// W2 to W10, W13 and W14 in Go, and its small costs: see workload.hpp for the command line and the exit statuses.
+// W2 to W10, W13, W14 and W19 in Go, and its small costs: see workload.hpp for the command line and the exit statuses.
 package main
 
 import (
@@ -195,7 +195,7 @@ func forkJoin() {
 
 func main() {
 	workloads := map[string]func(){"W2": yield, "W3": spawnJoin, "W4": skynet, "W5": pingpong, "W6": mpmcChannel,
-		"W7": mutex, "W8": parked, "W9": timers, "W10": forkJoin, "W13": stall, "W14": offload, "small_costs": smallCosts}
+		"W7": mutex, "W8": parked, "W9": timers, "W10": forkJoin, "W13": stall, "W14": offload, "W19": processes, "small_costs": smallCosts}
 	if len(os.Args) >= 4 && os.Args[1] == "echo" { // WORKERS PORT [stall]
 		workers, _ := strconv.Atoi(os.Args[2])
 		runtime.GOMAXPROCS(workers)

@@ -53,27 +53,27 @@ public:
   /// @returns nothing if the stream is closed, or its runtime shuts down, and all that had come has been taken
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was taken.
-  [[nodiscard]] std::optional<int> receive() { return arrived_.receive(); }
+  [[nodiscard]] std::optional<int> receive() { return arrived_->receive(); }
   /// Nothing if there is none yet. Never waits.
-  [[nodiscard]] std::optional<int> try_receive() { return arrived_.try_receive(); }
+  [[nodiscard]] std::optional<int> try_receive() { return arrived_->try_receive(); }
   /// As receive(), waiting at most `limit`.  @throws timeout_error  A cancellation point.
   template <class Rep, class Period>
   [[nodiscard]] std::optional<int> receive_for(std::chrono::duration<Rep, Period> limit) {
-    return arrived_.receive_for(limit);
+    return arrived_->receive_for(limit);
   }
   /// As receive(), waiting at most until `deadline`.  @throws timeout_error  A cancellation point.
   template <class Clock, class Duration>
   [[nodiscard]] std::optional<int> receive_until(std::chrono::time_point<Clock, Duration> deadline) {
-    return arrived_.receive_until(deadline);
+    return arrived_->receive_until(deadline);
   }
 
   /// Ends it for all who receive. Does not wait. The signals stay this stream's until it is destroyed.
   void close() noexcept { mover_.cancel(); }
   /// Whether no more come: it was closed, or its runtime shuts down.
-  [[nodiscard]] bool closed() const noexcept { return arrived_.closed(); }
+  [[nodiscard]] bool closed() const noexcept { return arrived_->closed(); }
 
   /// An input range of all that is received until it is closed.
-  [[nodiscard]] iterator begin() { return arrived_.begin(); }
+  [[nodiscard]] iterator begin() { return arrived_->begin(); }
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
 private:
@@ -83,7 +83,7 @@ private:
   void move_all();
 
   std::unique_ptr<detail::signal_inbox> inbox_;
-  channel<int> arrived_;
+  std::shared_ptr<channel<int>> arrived_;  // closed when the mover has ended, which may be told later than that
   task<void> mover_;
 };
 
@@ -104,7 +104,7 @@ struct signal_handler {
     }
   }
   static auto make_case(io::signal_stream& from, F f) {
-    return on_receive(from.arrived_, signal_handler{std::move(f)});
+    return on_receive(*from.arrived_, signal_handler{std::move(f)});
   }
 };
 }  // namespace detail
