@@ -77,7 +77,8 @@ class Entry:
 RAW = "1000 stacks, staggered (raw)"
 SERIAL = "serial"
 EPOLL = "bare epoll loop"
-BASELINES = {RAW: "raw", SERIAL: "serial", EPOLL: "epoll"}  # in short
+PREAD = "pread from threads"
+BASELINES = {RAW: "raw", SERIAL: "serial", EPOLL: "epoll", PREAD: "pread"}  # in short
 
 
 # What the clients of the servers tell.
@@ -286,6 +287,21 @@ WORKLOADS: dict[str, Workload] = {
             quick_repetitions=2,
             load=Load("connect_load", 64),
         ),
+        Workload(
+            "W18",
+            "file reads",
+            "64 readers read a file of 64 MiB, which is in memory, in pieces of 64 KiB; before, one reader does in pieces of "
+            "4 KiB.",
+            (
+                Metric("mib_s", "MiB/s", "throughput, 64 readers", more_is_better=True),
+                Metric("us_per_read", "us", "time per read, one reader"),
+            ),
+            20_000,
+            4_000,
+            "reads",
+            baseline=PREAD,
+            quick_repetitions=2,
+        ),
     )
 }
 
@@ -298,12 +314,13 @@ FAMILIES: dict[str, str] = {  # family: program
     "Tokio": "peer_tokio",
     "oneTBB": "peer_onetbb",
     "std::async": "peer_std_async",
+    "pread": "peer_pread_threads",
     "Asio": "peer_echo_asio_callbacks",
     "libuv": "peer_echo_libuv",
     "epoll": "peer_echo_epoll",
 }
-ONLY_WITH = {"W1": 1, "W13": 2, "W16": 1, "W17": 1}  # numbers of workers
-LIMITS = ("Boost.Context", "serial", "epoll")  # in every plan: the ratios need them
+ONLY_WITH = {"W1": 1, "W13": 2, "W16": 1, "W17": 1, "W18": 2}  # numbers of workers
+LIMITS = ("Boost.Context", "serial", "epoll", "pread")  # in every plan: the ratios need them
 
 
 def _entry(workload: str, workers: int, family: str, label: str, variant: str = "", named: str = "") -> Entry:
@@ -358,6 +375,9 @@ def _rows(workload: str, workers: int) -> list[Entry]:
                 (RAW, "jump_fcontext_1000_color"),
             )
         ]
+        return rows
+    if workload == "W18":
+        rows.append(_entry("W18", workers, "pread", PREAD))
         return rows
     if workload in ("W13", "W14"):
         rows.append(_entry(workload, workers, "Go", "Go"))

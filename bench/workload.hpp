@@ -6,7 +6,7 @@
 ///
 /// prints one `metric value unit` for each line. Exit status 2: the program does not know this workload or
 /// variant; 3: a result was wrong, so that the repetition is an error and never a number.
-/// The environment variables W1_N to W14_N replace the sizes.
+/// The environment variables W1_N to W18_N replace the sizes.
 
 #include <atomic>
 #include <chrono>

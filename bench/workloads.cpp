@@ -149,6 +149,7 @@ int main(int argc, char** argv) {
         if (args.workload == "W10") return forkjoin();
         if (args.workload == "W13") return stall();
         if (args.workload == "W14") return offload();
+        if (args.workload == "W18") return read_files();
         bench::unknown(args);
       },
       options);

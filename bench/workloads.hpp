@@ -16,3 +16,5 @@ void mutex();
 void stall();
 /// W14: a call on a pool's thread and back, one at a time and a hundred at a time.
 void offload();
+/// W18: pieces of a file, read by one fiber and by 64.
+void read_files();

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <set>
@@ -23,7 +24,7 @@ namespace {
 /// A site of 31 pages, of which one is broken: each links to two others and back to the first.
 std::vector<std::string> fetch(std::string const& page) {
   weft::sleep_for(1500ms);
-  int const number = std::stoi(page.substr(page.rfind('/') + 1));
+  int const number = std::atoi(page.c_str() + page.rfind('/') + 1);
   if (number == 13) throw std::runtime_error("500 Internal Server Error");
   std::vector<std::string> links{"/page/1"};
   for (int const next : {2 * number, 2 * number + 1}) {

@@ -170,7 +170,7 @@ void polled_descriptor::arm(readiness what) {
       held.set_flags(held.flags() & ~armed);
     }
   } if_it_fails{this, what};
-  poller::attach_and_arm(w->loop, *this, what);
+  poller::attach_and_arm(w->loop, w->home.crowded_loop(*w), *this, what);
   if_it_fails.of = nullptr;
 }
 
@@ -222,11 +222,9 @@ void forget(uv_handle_t* handle) {
 
 }  // namespace
 
-/// Registers it, or finds that another loop has.
 poller::registration* poller::attach(polled_descriptor& d) {
   auto* seen = d.registration_.load(std::memory_order_acquire);  // pairs with the exchange below
   auto made = std::make_unique<registration>(d, core_, seen);
-  std::lock_guard const lock{core_->lock};
   int status = uv_poll_init(&core_->loop, &made->poll, d.number());
   if (status == UV_EEXIST) {  // somebody waits for the same number by another object
     made->duplicate = ::fcntl(d.number(), F_DUPFD_CLOEXEC, 0);
@@ -248,10 +246,20 @@ poller::registration* poller::attach(polled_descriptor& d) {
   return seen;
 }
 
-void poller::attach_and_arm(poller& here, polled_descriptor& d, readiness what) {
+/// Where one loop watches all, its events come in larger batches, the other workers sleep as long as one can do the
+/// work, and steal from it when it cannot. Where that loop is in use so often that it is found locked, it has enough to
+/// do.
+void poller::attach_and_arm(poller& here, poller& crowded, polled_descriptor& d, readiness what) {
   auto* r = d.registration_.load(std::memory_order_acquire);  // pairs with attach()
-  if (r == nullptr) r = here.attach(d);
-  for (;; r = here.attach(d)) {
+  if (r == nullptr && &crowded != &here) {
+    if (std::unique_lock const lock{crowded.core_->lock, std::try_to_lock}; lock.owns_lock()) r = crowded.attach(d);
+  }
+  auto const attach_here = [&] {
+    std::lock_guard const lock{here.core_->lock};
+    return here.attach(d);
+  };
+  if (r == nullptr) r = attach_here();
+  for (;; r = attach_here()) {
     core& loop = *r->loop;
     if (std::unique_lock const lock{loop.lock, std::try_to_lock}; lock.owns_lock()) {
       if (loop.gone) continue;

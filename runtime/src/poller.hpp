@@ -35,12 +35,16 @@ public:
   void poll_and_arm(time_point deadline) noexcept;
   [[nodiscard]] int wake_descriptor() const noexcept;
 
-  /// Whether any descriptor is armed: without, polling finds nothing. Any thread; a hint.
-  [[nodiscard]] bool watches_any() const noexcept { return armed_count_->load(std::memory_order_relaxed) > 0; }
+  /// How many directions of descriptors are armed. Any thread; a hint.
+  [[nodiscard]] int watches() const noexcept { return armed_count_->load(std::memory_order_relaxed); }
+  /// Without any, polling finds nothing.
+  [[nodiscard]] bool watches_any() const noexcept { return watches() > 0; }
 
-  /// Registers `d`, which is in use, or finds that another loop has. Its worker only.
+  /// Registers `d`, which is in use, or finds that some loop has, and arms it.
+  /// @param here      of the calling worker
+  /// @param crowded   takes `d` in place of `here`, unless it is in use, or its worker sleeps in it. May be the same
   /// @throws std::bad_alloc; std::system_error  for a descriptor that cannot be polled
-  static void attach_and_arm(poller& here, polled_descriptor& d, readiness what);
+  static void attach_and_arm(poller& here, poller& crowded, polled_descriptor& d, readiness what);
   /// No loop watches `d` any more, of which there is no use left. Any thread.
   static void detach(polled_descriptor& d) noexcept;
 
@@ -48,7 +52,7 @@ public:
   using registration = polled_descriptor::registration;
 
 private:
-  [[nodiscard]] registration* attach(polled_descriptor& d);
+  [[nodiscard]] registration* attach(polled_descriptor& d);  // under the core's lock
   void run(bool may_sleep) noexcept;
   void arm(time_point deadline) noexcept;
 

@@ -176,6 +176,15 @@ void scheduler::wake_picked() noexcept {
   if (index != idle_set::nobody) workers[index].loop.wake();
 }
 
+poller& scheduler::crowded_loop(worker& of) const noexcept {
+  poller* most = &of.loop;
+  for (std::size_t i = 0; i < options.workers; ++i) {
+    worker const& w = workers[i];
+    if (w.loop.watches() > most->watches() && w.attends_loop()) most = &workers[i].loop;
+  }
+  return *most;
+}
+
 void scheduler::note_end_slowly() noexcept {
   // A read-modify-write, see for_each_live(). acq_rel: pairs with those there.
   expect_not_forked();  // the fiber that forked: there is nowhere to go on to

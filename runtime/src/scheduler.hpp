@@ -54,6 +54,8 @@ public:
   }
   /// The same, once idle.wanted() has said so.
   void wake_picked() noexcept;
+  /// The loop that watches most of those whose workers attend to them; the worker's own, if that is one of them.
+  [[nodiscard]] poller& crowded_loop(worker& of) const noexcept;
   /// No more fibers from outside or inside.
   void stop_admission() noexcept {
     entrance.close();

@@ -145,10 +145,19 @@ void worker::enqueue_woken(fiber_record& fiber, placement where) noexcept {
 
 /// The fiber that woke another is about to be left, and what runs next has been taken.
 void worker::call_help_now() noexcept {
-  constexpr std::uint64_t long_time = 100'000;  // 25 to 100 us
+  constexpr std::uint64_t long_time = 100'000;            // 25 to 100 us
+  constexpr std::uint64_t long_in_batch = 4 * long_time;  // system calls take long at times
   constexpr unsigned for_the_next = 32;
   help_put_off_ = false;
-  if (help_untimed_ != 0) {
+  if (in_batch_) {
+    auto const present = coarse_now();
+    in_batch_ = help_put_off_ = ring_.size() != 0 && present - help_put_off_at_ <= long_in_batch;
+    if (in_batch_ || ring_.size() == 0) {
+      help_put_off_at_ = present;
+      return;
+    }
+    help_urgent_ = for_the_next;
+  } else if (help_untimed_ != 0) {
     --help_untimed_;
   } else if (coarse_now() - help_put_off_at_ > long_time) {
     help_urgent_ = for_the_next;
@@ -156,6 +165,21 @@ void worker::call_help_now() noexcept {
     help_untimed_ = for_the_next / 2;
   }
   if (ring_.size() != 0) home.wake_one();
+}
+
+/// The loop has brought fibers. To wake another worker, and that one's way back to sleep, cost about as much as serving
+/// a few messages: a small batch is not shared, unless one of its fibers turns out to go on for long.
+void worker::begin_batch() noexcept {
+  constexpr std::uint32_t small = 32;
+  auto const waiting = ring_.size();
+  if ((waiting == 0 && returning.empty()) || !home.idle.wanted()) return;
+  if (waiting > small || !returning.empty() || !home.neighbours_watched.load(std::memory_order_relaxed) ||
+      help_urgent_ != 0) {
+    if (help_urgent_ != 0) --help_urgent_;
+    return home.wake_picked();
+  }
+  in_batch_ = help_put_off_ = true;
+  help_put_off_at_ = coarse_now();
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -481,13 +505,19 @@ void worker::overflow(fiber_record& fiber) noexcept {
 }
 
 /// Timers and I/O are served soon, whatever the length of the queue: the slot for the first, and others wait for it.
+/// Just after a sleep nothing is queued that they would have to pass, and from the ring thieves can take half at once.
 void worker::enqueue_promptly(fiber_record& fiber) noexcept {
+  if (about_to_run_) {
+    if (!ring_.push(&fiber)) [[unlikely]]
+      overflow(fiber);
+    return;
+  }
   fiber_record* free = nullptr;
   // release: publishes the fiber to who takes it from the slot. relaxed where it fails: nothing is read through it.
   if (!slot_.compare_exchange_strong(free, &fiber, std::memory_order_release, std::memory_order_relaxed)) {
     returning.push(fiber);
   }
-  if (!about_to_run_) home.wake_one();
+  home.wake_one();
 }
 
 /// Takes the fiber in the slot, and puts the next in.
@@ -640,6 +670,11 @@ void worker::poll() noexcept {
   loop.poll();
   polls.add(1);
   polled_at_ = coarse_now();
+}
+
+bool worker::attends_loop() const noexcept {
+  constexpr std::uint64_t of_late = 4'000'000;  // 1 to 4 ms
+  return coarse_now() - polled_at_ < of_late;
 }
 
 time_point worker::now() noexcept {

@@ -126,6 +126,9 @@ public:
   static void stack_main(transfer t);           ///< the base loop of every stack
   static void measured_stack_main(transfer t);  ///< the same with runtime_options::measure_stacks
 
+  /// Whether it has looked in its loop of late. Any thread; a hint.
+  [[nodiscard]] bool attends_loop() const noexcept;
+
 private:
   friend class scheduler;
 
@@ -155,6 +158,7 @@ private:
   fiber_record* take_slot() noexcept;
   void push_in_line(fiber_record& fiber) noexcept;
   void call_help_now() noexcept;
+  void begin_batch() noexcept;
   void overflow(fiber_record& fiber) noexcept;
   fiber_record* after_end(fiber_record* joiner, fiber_record* starter) noexcept;
   fiber_record* take_back(fiber_record& starter) noexcept;
@@ -192,7 +196,7 @@ private:
   published<std::uint32_t> ticks_{ticks_between_looks};  // until the next look; stays 1 where fibers must migrate
   std::uint64_t last_tick_ = 0;                          // on the coarse clock
   std::uint64_t last_turn_ = 0;                          // when others had a turn before a joiner, on the coarse clock
-  std::uint64_t polled_at_ = 0;                          // on the coarse clock
+  published<std::uint64_t> polled_at_{};                 // on the coarse clock
   bool loop_busy_ = false;                               // the last look in the loop found something at once
   bool mail_first_ = false;
   bool const migrates_;                    // scheduling::forced_migration
@@ -211,6 +215,7 @@ private:
   bool about_to_run_ = false;          // just woken, and what is queued meanwhile is run next: one fiber needs no help
   time_point woken_at_{};              // by a timer, last
   bool help_put_off_ = false;          // see enqueue_woken()
+  bool in_batch_ = false;              // and begin_batch()
   std::uint64_t help_put_off_at_ = 0;  // on the coarse clock
   unsigned help_urgent_ = 0;           // how many of the next are not put off
   unsigned help_untimed_ = 0;          // how many of the next are put off without looking for how long

@@ -74,9 +74,12 @@ void worker::fail_unplaced() noexcept {
 /// to sleep, which costs a barrier on all threads.
 fiber_record* worker::look_in_loop() noexcept {
   if (!loop_busy_) return nullptr;
+  about_to_run_ = true;
   poll();
   fiber_record* const next = pick_next();
+  about_to_run_ = false;
   loop_busy_ = next != nullptr;
+  if (loop_busy_) begin_batch();
   return next;
 }
 
@@ -281,7 +284,8 @@ fiber_record* worker::sleep() noexcept {
   loop.sleep(with_slack(deadline));
   asleep.store(false, std::memory_order_relaxed);
   // What a tick would do has just been done, and the first fibers are not to wait for it.
-  last_tick_ = polled_at_ = coarse_now();
+  last_tick_ = coarse_now();
+  polled_at_ = last_tick_;
   loop_busy_ = last_tick_ - asleep_since < no_sleep && loop.watches_any();
   thread_barrier::light();  // pairs with the heavy one in monitor::rest()
   home.watch.note_awake();
@@ -298,7 +302,7 @@ fiber_record* worker::sleep() noexcept {
     home.neighbours_watched.store(false, std::memory_order_release);
   }
   if (next == nullptr) return nullptr;
-  if (ring_.size() != 0 || !returning.empty()) home.wake_one();
+  begin_batch();
   // Who goes to work while timers or descriptors depend on it wants to be watched.
   if (!home.neighbours_watched.load(std::memory_order_relaxed) &&
       (watching || timers.next() != never || loop.watches_any())) {

@@ -6,9 +6,13 @@
 #include "support/scratch.hpp"
 #include "support/verify.hpp"
 
+#include <weft/io/copy.hpp>
 #include <weft/io/detail/file_calls.hpp>
+#include <weft/io/directory.hpp>
 #include <weft/io/error.hpp>
+#include <weft/io/temporary.hpp>
 #include <weft/io/testing.hpp>
+#include <weft/io/watch_path.hpp>
 #include <weft/io/whole_file.hpp>
 #include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/map.hpp>
@@ -22,10 +26,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <numeric>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -298,5 +305,83 @@ TEST_CASE("a disk that does not answer holds up only who waits for it", "[io][fi
     for (auto const& reader : readers) CHECK_FALSE(reader.ready());
     held.go_on.set();
     for (auto& reader : readers) CHECK(reader.get() == "x");
+  });
+}
+
+TEST_CASE("whichever call to the file system fails, only that error comes out, and nothing stays open", "[io][file]") {
+  struct entry_point {
+    char const* name;
+    std::function<void(std::filesystem::path const&)> call;
+  };
+  std::vector<entry_point> const table{
+      {"reading by lines",
+       [](auto const& dir) {
+         std::size_t lines = 0;
+         for (auto const& line : file::open(dir / "in").lines()) lines += line.size();
+         verify(lines == 9);
+       }},
+      {"reading and writing",
+       [](auto const& dir) {
+         auto f = file::open(dir / "rw", open_mode::update_or_create);
+         f.truncate(0);
+         f.write("0123456789");
+         f.sync();
+         f.seek(0);
+         verify(f.read_all() == "0123456789");
+         f.close();
+       }},
+      {"read_file", [](auto const& dir) { verify(read_file(dir / "in") == "one\ntwo\nthree"); }},
+      {"write_file", [](auto const& dir) { write_file(dir / "out", "text"); }},
+      {"a temporary file",
+       [](auto const& dir) {
+         auto t = temp_file::make(dir);
+         t.write("text");
+         t.rename_to(dir / "out");
+       }},
+      {"a temporary directory",
+       [](auto const& dir) {
+         auto const t = temp_directory::make(dir);
+         weft::io::create_directories(t / "a" / "b");
+         weft::io::rename(t / "a", t / "c");
+         verify(weft::io::list_directory(t.path()).size() == 1);
+         verify(weft::io::remove_all(t / "c") == 2);
+       }},
+      {"copying",
+       [](auto const& dir) {
+         auto from = file::open(dir / "in");
+         auto to = file::open(dir / "out", open_mode::write);
+         verify(weft::io::copy(from, to) == 13);
+       }},
+      {"watching", [](auto const& dir) { verify(watch_path(dir).is_open()); }},
+  };
+  constexpr std::array errors{std::errc::no_space_on_device,  std::errc::io_error,    std::errc::permission_denied,
+                              std::errc::too_many_files_open, std::errc::interrupted, std::errc::read_only_file_system,
+                              std::errc::not_enough_memory};
+  run_on(1, [&] {
+    for (auto const& point : table) {
+      for (auto const error : errors) {
+        scratch const dir;
+        dir.put("in", "one\ntwo\nthree");
+        io_faults faults;
+        std::size_t failed = 0;
+        for (std::uint64_t nth = 1, struck = 1; struck != 0; ++nth) {
+          INFO(point.name << ", call " << nth << ": " << std::make_error_code(error).message());
+          faults.fail(error, nth);
+          try {
+            point.call(dir.path());
+            struck = faults.fail_no_more();
+          } catch (std::system_error const& e) {
+            struck = faults.fail_no_more();
+            ++failed;
+            CHECK(struck == 1);
+            CHECK(e.code() == error);
+            CHECK(std::string_view{e.what()}.starts_with("weft: "));
+          }
+          CHECK(faults.open_descriptors() == 0);
+          CHECK_NOTHROW(point.call(dir.path()));
+        }
+        CHECK((failed > 0) == (error != std::errc::interrupted));
+      }
+    }
   });
 }

@@ -121,8 +121,8 @@ auto files_core::call(char const* what, kind of, F&& f) noexcept -> decltype(f()
   } catch (std::bad_alloc const&) {
     result = -ENOMEM;
   }
-  // A number by its place: which it is depends on the runs before.
-  auto const told = of == kind::opening && result >= 0 ? result - first_ : result;
+  // Not a file's number as such: each run has others, so that no descriptor of an earlier one is taken for its own.
+  auto const told = of == kind::opening && result >= first_ ? result - first_ : result;
   weft::detail::tell_world(what, static_cast<std::uint64_t>(takes.count()), told);
   return result;
 }

@@ -6,9 +6,10 @@
 ///
 ///     idle --first who waits--> armed --an event finds nobody waiting, twice--> idle
 ///
-/// - It is watched by the loop of the worker on which somebody first waits for it, for as long as it is open or that
-///   loop lives. It is armed there once and stays so: while each event finds a waiter, no call changes what the kernel
-///   watches. (uv_poll_start() and uv_poll_stop() around each wait cost a quarter of an echo server's throughput.)
+/// - It is watched by the loop that watches most, unless that one is in use or its worker sleeps in it: then by that of
+///   the worker on which somebody first waits for it. The loop stays the same as long as both are there. It is armed
+///   there once and stays so: while each event finds a waiter, no call changes what the kernel watches.
+///   (uv_poll_start() and uv_poll_stop() around each wait cost a quarter of an echo server's throughput.)
 /// - The kernel's readiness is a level: it is reported again as long as it lasts. So what is remembered of it is but a
 ///   hint, which saves the system calls that would fail: nothing is lost if it is wrong.
 /// - Any fiber on any worker may wait; each event wakes the one that has waited longest in that direction.
@@ -155,7 +156,7 @@ private:
   std::array<wait_list, 2> lines_;
   int const number_;
   descriptor_kind const kind_;
-  readiness_source* source_ = nullptr;  // of a simulated one: set before anybody waits
+  readiness_source* source_ = nullptr;                // of a simulated one: set before anybody waits
   std::atomic<registration*> registration_{nullptr};  // set under the loop's lock
 };
 
