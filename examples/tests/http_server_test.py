@@ -36,6 +36,8 @@ def test_requests(port: int) -> None:
     assert exchange(port, post + b"Content-Length: 4\r\n\r\nfour").endswith(b"\r\n\r\nfour")
     chunks = b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
     assert exchange(port, post + chunks).endswith(b"\r\n\r\nonetwo")
+    empty = [bytes([byte]) for byte in post + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]
+    assert exchange(port, *empty).endswith(b"Content-Length: 0\r\n\r\n"), "an empty body in many pieces"
     large = b"x" * 3_000_000
     assert exchange(port, post + b"Content-Length: 3000000\r\n\r\n", large).endswith(b"\r\n\r\n" + large)
     counted = exchange(port, get(b"/count/3"))
