@@ -65,7 +65,7 @@ void count_signal(int number) {
   errno = saved;
 }
 
-[[noreturn]] void refuse(int signal, int error) {
+[[noreturn]] void refuse_signal(int signal, int error) {
   throw std::system_error(error, std::generic_category(),
                           std::string("weft: signal ").append(std::to_string(signal)).append(" cannot be received"));
 }
@@ -86,7 +86,7 @@ void take_over(int signal) {
     ours.sa_handler = &count_signal;
     ours.sa_flags = SA_RESTART;
     ::sigemptyset(&ours.sa_mask);
-    if (::sigaction(signal, &ours, &table.before[i]) != 0) refuse(signal, errno);
+    if (::sigaction(signal, &ours, &table.before[i]) != 0) refuse_signal(signal, errno);
   }
   ++table.users[i];
 }
@@ -133,7 +133,7 @@ open_descriptor make_eventfd() {
 signal_inbox::signal_inbox(std::span<int const> signals) {
   for (int const signal : signals) {
     if (signal < 1 || static_cast<std::size_t>(signal) > signal_place::kinds || tells_of_a_fault(signal)) {
-      refuse(signal, EINVAL);
+      refuse_signal(signal, EINVAL);
     }
   }
   if (signals.empty()) {
