@@ -50,20 +50,20 @@ int tell_of(struct stat const& from, io::file_info& about) noexcept {
 }
 
 /// One that is removed meanwhile has no type.
-fs::file_type type_of_entry(DIR* directory, dirent const& entry) noexcept {
-  if (entry.d_type != DT_UNKNOWN) return type_of_mode(static_cast<mode_t>(DTTOIF(entry.d_type)));
+fs::file_type type_of_entry(DIR* directory, dirent const& found) noexcept {
+  if (found.d_type != DT_UNKNOWN) return type_of_mode(static_cast<mode_t>(DTTOIF(found.d_type)));
   struct stat about{};
-  int const status = ::fstatat(::dirfd(directory), entry.d_name, &about, AT_SYMLINK_NOFOLLOW);
+  int const status = ::fstatat(::dirfd(directory), found.d_name, &about, AT_SYMLINK_NOFOLLOW);
   return status == 0 ? type_of_mode(about.st_mode) : fs::file_type::none;
 }
 
 int list_all(DIR* directory, std::vector<io::directory_entry>& to) {
   for (;;) {
     errno = 0;
-    dirent const* const entry = ::readdir(directory);
-    if (entry == nullptr) return -errno;
-    if (std::strcmp(entry->d_name, ".") == 0 || std::strcmp(entry->d_name, "..") == 0) continue;
-    to.push_back({entry->d_name, type_of_entry(directory, *entry)});
+    dirent const* const found = ::readdir(directory);
+    if (found == nullptr) return -errno;
+    if (std::strcmp(found->d_name, ".") == 0 || std::strcmp(found->d_name, "..") == 0) continue;
+    to.push_back({found->d_name, type_of_entry(directory, *found)});
   }
 }
 

@@ -106,8 +106,8 @@ void give_back(int signal) noexcept {
 }
 
 /// Under the lock.
-void give_back_all(std::uint64_t signals) noexcept {
-  for (; signals != 0; signals &= signals - 1) give_back(std::countr_zero(signals) + 1);
+void give_back_all(std::uint64_t which) noexcept {
+  for (; which != 0; which &= which - 1) give_back(std::countr_zero(which) + 1);
 }
 
 /// Under the lock.
