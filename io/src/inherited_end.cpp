@@ -1,5 +1,6 @@
 #include <weft/io/standard_streams.hpp>
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/offload.hpp>
 
 #include <algorithm>
@@ -87,7 +88,9 @@ ssize_t inherited_end::on_thread(std::byte* data, std::size_t size) const {
       if (done != -EINTR) return done;
     }
   };
-  return current_fiber() != nullptr ? offload_blocking(call) : call();
+  if (current_fiber() == nullptr) return call();
+  cancel_shield const to_its_end;  // what has been read must not be lost
+  return offload_blocking(call);
 }
 
 std::size_t inherited_end::move(std::byte* data, std::size_t size, std::error_code& ec) {

@@ -84,7 +84,7 @@ void take_over(int signal) {
   if (table.users[i] == 0) {
     struct sigaction ours{};
     ours.sa_handler = &count_signal;
-    ours.sa_flags = SA_RESTART;
+    ours.sa_flags = SA_RESTART | SA_ONSTACK;  // not on a fiber's, where a thread has another
     ::sigemptyset(&ours.sa_mask);
     if (::sigaction(signal, &ours, &table.before[i]) != 0) refuse_signal(signal, errno);
   }

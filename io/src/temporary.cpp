@@ -17,6 +17,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <unistd.h>
 #include <utility>
 
 namespace weft::inline v0::io {
@@ -79,15 +80,19 @@ temp_file& temp_file::operator=(temp_file&& other) noexcept {
     drop();
     file::operator=(std::move(other));
     calls_ = std::exchange(other.calls_, nullptr);
+    maker_ = other.maker_;
   }
   return *this;
 }
+
+temp_file::temp_file(file opened, detail::file_calls& calls) noexcept
+    : file(std::move(opened)), calls_(&calls), maker_(::getpid()) {}
 
 temp_file::~temp_file() { drop(); }
 
 void temp_file::drop() noexcept {
   auto* const calls = std::exchange(calls_, nullptr);
-  if (calls == nullptr) return;
+  if (calls == nullptr || maker_ != ::getpid()) return;
   detail::surely_where_it_may_block([&]() noexcept {
     (void)opened()->close();
     (void)uninterrupted([&] { return calls->unlink(opened()->path().c_str()); });
@@ -133,6 +138,7 @@ temp_directory temp_directory::make(std::filesystem::path const& parent, std::er
     if (status < 0) return;
     status = try_temporary_names(calls, place, made.path_, [&](char const* name) { return calls.mkdir(name, 0700); });
     if (status == 0) made.calls_ = &calls;
+    made.maker_ = ::getpid();
   });
   set_error(ec, status);
   if (ec) made.path_.clear();
@@ -147,20 +153,21 @@ temp_directory temp_directory::make(std::filesystem::path const& parent) {
 }
 
 temp_directory::temp_directory(temp_directory&& other) noexcept
-    : path_(std::exchange(other.path_, {})), calls_(std::exchange(other.calls_, nullptr)) {}
+    : path_(std::exchange(other.path_, {})), calls_(std::exchange(other.calls_, nullptr)), maker_(other.maker_) {}
 
 temp_directory& temp_directory::operator=(temp_directory&& other) noexcept {
   if (this != &other) {
     drop();
     path_ = std::exchange(other.path_, {});
     calls_ = std::exchange(other.calls_, nullptr);
+    maker_ = other.maker_;
   }
   return *this;
 }
 
 void temp_directory::drop() noexcept {
   auto* const calls = std::exchange(calls_, nullptr);
-  if (calls == nullptr) return;
+  if (calls == nullptr || maker_ != ::getpid()) return;
   detail::surely_where_it_may_block([&]() noexcept {
     std::size_t removed = 0;
     try {

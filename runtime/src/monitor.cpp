@@ -175,7 +175,9 @@ void monitor::look_at(worker const& w, view& seen, time_point now) noexcept {
     return;
   }
   auto const busy = now - seen.since;
-  // Where another worker has nothing to do, it looks after this one.
+  // Where another worker has nothing to do, it looks after this one. Who did may have found work, and have called
+  // nobody in its place.
+  if (!home_.neighbours_watched.load(std::memory_order_relaxed)) home_.wake_one();
   bool const all_busy = home_.idle.parked() + home_.idle.searching() == 0;
   if (!seen.stood_in_for && standing_in_ < spares_ && all_busy && home_.away.call()) {
     seen.stood_in_for = true;

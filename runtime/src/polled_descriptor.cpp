@@ -166,11 +166,16 @@ void polled_descriptor::arm(readiness what) {
     readiness what;
     ~undo() {
       if (of == nullptr) return;
-      wait_list::section held{of->line(what)};
-      held.set_flags(held.flags() & ~armed);
+      {
+        wait_list::section held{of->line(what)};
+        held.set_flags(held.flags() & ~armed);
+      }
+      of->wake_all(what, true);  // who relied on us: it tries itself
     }
   } if_it_fails{this, what};
-  poller::attach_and_arm(w->loop, w->home.crowded_loop(*w), *this, what);
+  // relaxed: a hint.
+  bool const watched = registration_.load(std::memory_order_relaxed) != nullptr;
+  poller::attach_and_arm(w->loop, watched ? w->loop : w->home.crowded_loop(*w), *this, what);
   if_it_fails.of = nullptr;
 }
 
@@ -215,18 +220,20 @@ namespace {
 
 void forget(uv_handle_t* handle) {
   auto* const r = static_cast<poller::registration*>(handle->data);
-  if (r->duplicate >= 0) ::close(r->duplicate);
   std::unique_ptr<poller::registration> const unwanted{r->unwanted ? r : nullptr};
   r->descriptor.drop();
 }
 
 }  // namespace
 
-poller::registration* poller::attach(polled_descriptor& d) {
-  auto* seen = d.registration_.load(std::memory_order_acquire);  // pairs with the exchange below
+poller::registration* poller::attach(polled_descriptor& d, registration* seen) {
   auto made = std::make_unique<registration>(d, core_, seen);
-  int status = uv_poll_init(&core_->loop, &made->poll, d.number());
-  if (status == UV_EEXIST) {  // somebody waits for the same number by another object
+  auto const number = static_cast<std::size_t>(d.number());
+  if (core_->handles.size() <= number) core_->handles.resize(number + 1);
+  // Somebody may wait for the same number by another object. libuv would notice only while it is armed, and disarming
+  // one would disarm both.
+  int status = core_->handles[number] != 0 ? UV_EEXIST : uv_poll_init(&core_->loop, &made->poll, d.number());
+  if (status == UV_EEXIST) {
     made->duplicate = ::fcntl(d.number(), F_DUPFD_CLOEXEC, 0);
     status = made->duplicate < 0 ? -errno : uv_poll_init(&core_->loop, &made->poll, made->duplicate);
   }
@@ -235,6 +242,7 @@ poller::registration* poller::attach(polled_descriptor& d) {
     throw_unpollable(status);
   }
   made->poll.data = made.get();
+  if (made->duplicate < 0) ++core_->handles[number];
   d.refer();  // for the loop
   auto* const ours = made.release();
   // release: publishes it to who arms another direction. acquire: the same of the other one's.
@@ -252,11 +260,11 @@ poller::registration* poller::attach(polled_descriptor& d) {
 void poller::attach_and_arm(poller& here, poller& crowded, polled_descriptor& d, readiness what) {
   auto* r = d.registration_.load(std::memory_order_acquire);  // pairs with attach()
   if (r == nullptr && &crowded != &here) {
-    if (std::unique_lock const lock{crowded.core_->lock, std::try_to_lock}; lock.owns_lock()) r = crowded.attach(d);
+    if (std::unique_lock const lock{crowded.core_->lock, std::try_to_lock}; lock.owns_lock()) r = crowded.attach(d, r);
   }
   auto const attach_here = [&] {
     std::lock_guard const lock{here.core_->lock};
-    return here.attach(d);
+    return here.attach(d, r);
   };
   if (r == nullptr) r = attach_here();
   for (;; r = attach_here()) {
@@ -271,6 +279,7 @@ void poller::attach_and_arm(poller& here, poller& crowded, polled_descriptor& d,
 }
 
 void poller::detach(polled_descriptor& d) noexcept {
+  if (fork_watch::in_child()) return;  // what the kernel watches is the parent's too, and the lock may never be free
   auto* const r = d.registration_.load(std::memory_order_acquire);  // pairs with attach()
   if (r == nullptr) return;
   core& loop = *r->loop;
@@ -336,6 +345,12 @@ void poller::core::close(registration& r) noexcept {
   change(r, 0);
   r.detached = true;
   uv_close(reinterpret_cast<uv_handle_t*>(&r.poll), forget);
+  // From here on the handle leaves the number alone.
+  if (r.duplicate >= 0) {
+    ::close(r.duplicate);
+  } else {
+    --handles[static_cast<std::size_t>(r.descriptor.number())];
+  }
 }
 
 /// A callback of the loop's.

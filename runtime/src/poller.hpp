@@ -52,7 +52,8 @@ public:
   using registration = polled_descriptor::registration;
 
 private:
-  [[nodiscard]] registration* attach(polled_descriptor& d);  // under the core's lock
+  /// Under the core's lock: registers `d`, of which `seen` is known, or finds that another loop just has.
+  [[nodiscard]] registration* attach(polled_descriptor& d, registration* seen);
   void run(bool may_sleep) noexcept;
   void arm(time_point deadline) noexcept;
 

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <utility>
 #include <uv.h>
+#include <vector>
 
 namespace weft::inline v0::detail {
 
@@ -33,6 +34,8 @@ struct poller::core {
   std::atomic<bool> closing{false};  ///< the runtime is about to go
   /// Directions that are armed, or about to be. relaxed: to all but who changes it a hint.
   std::atomic<int> armed{0};
+  /// Under the lock: for each number, how many handles have it and may start or stop watching it.
+  std::vector<unsigned> handles;
   /// A stack of who wants to be armed, linked by `next_request`.
   std::atomic<registration*> requests{nullptr};
 

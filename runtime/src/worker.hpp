@@ -219,6 +219,7 @@ private:
   std::uint64_t help_put_off_at_ = 0;  // on the coarse clock
   unsigned help_urgent_ = 0;           // how many of the next are not put off
   unsigned help_untimed_ = 0;          // how many of the next are put off without looking for how long
+  bool watches_closely_ = false;       // a neighbour did not attend to its loop when last looked at
   int reluctance_ = 0;                 // rounds of a search before it steals
   std::uint32_t stolen_ = 0;           // in the last steal, until it has been judged
   std::uint64_t stolen_at_ = 0;        // on the coarse clock

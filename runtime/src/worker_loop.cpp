@@ -22,7 +22,7 @@ namespace {
 constexpr int search_rounds = 24;
 /// While a neighbour runs, one sleeper looks after it this often: timers and I/O are never served later than 10 ms.
 constexpr std::chrono::milliseconds watch_interval{4};
-/// The same where a worker is known to be away.
+/// The same where a worker is known to be away, or not to attend to its loop.
 constexpr std::chrono::milliseconds short_watch_interval{1};
 
 /// 5 to 20 us: a sleep as short as that has found what it waited for.
@@ -157,11 +157,13 @@ fiber_record* worker::steal_from(worker& victim, bool also_slot) noexcept {
 /// For workers that are busy with one long-running fiber: does what they would do between two fibers.
 fiber_record* worker::look_after_neighbours() noexcept {
   now();
+  watches_closely_ = false;
   for (auto const& neighbour : home.workers) {
     worker& w = *neighbour;
     if (&w == this) continue;
     expire_timers(w.timers);
     if (w.loop.watches_any()) {
+      if (!w.attends_loop() && !w.asleep.load(std::memory_order_relaxed)) watches_closely_ = true;
       w.loop.try_poll();
       polls.add(1);
     }
@@ -276,7 +278,8 @@ fiber_record* worker::sleep() noexcept {
   if (!resting && home.workers.size() != 1 && (others_awake() || called_lately()) &&
       !home.neighbours_watched.exchange(true, std::memory_order_acq_rel)) {
     watching = true;
-    deadline = std::min(deadline, time_to_look(standing_in > 0 ? short_watch_interval : watch_interval));
+    deadline = std::min(deadline,
+                        time_to_look(standing_in > 0 || watches_closely_ ? short_watch_interval : watch_interval));
   }
   about_to_run_ = true;
   polls.add(1);

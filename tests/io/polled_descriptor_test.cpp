@@ -11,6 +11,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 
 namespace {
 
+using namespace std::chrono_literals;
 using weft::detail::descriptor_outcome;
 using weft::detail::owned_descriptor;
 using weft::detail::polled_descriptor;
@@ -141,6 +143,30 @@ TEST_CASE("two objects may wait for the same number", "[io][polled_descriptor]")
     REQUIRE(::write(sockets.ends[1], "x", 1) == 1);
     first.get();
     second.get();
+  });
+}
+
+TEST_CASE("H9: closing one of two objects of a number, which is not armed, leaves the other's events alone",
+          "[io][polled_descriptor]") {
+  run_on(1, [] {
+    pair_of_sockets sockets;
+    auto first = polled_descriptor::make(sockets.ends[0]);
+    first->exhausted(readiness::readable);
+    CHECK(wait(*first, readiness::readable, weft::clock::now()) == descriptor_outcome::timed_out);
+    // Events that find nobody: it is disarmed.
+    REQUIRE(::write(sockets.ends[1], "x", 1) == 1);
+    for (int looks = 0; looks < 4; ++looks) weft::sleep_for(1ms);
+    char byte = 0;
+    REQUIRE(::read(sockets.ends[0], &byte, 1) == 1);
+
+    auto const second = polled_descriptor::make(sockets.ends[0]);
+    second->exhausted(readiness::readable);
+    auto waits = weft::spawn(weft::spawn_options{.start = weft::start::eager},
+                             [&] { return wait(*second, readiness::readable, weft::clock::now() + 60s); });
+    weft::sleep_for(1ms);  // by now the loop watches for it
+    first.reset();
+    REQUIRE(::write(sockets.ends[1], "x", 1) == 1);
+    CHECK(waits.get() == descriptor_outcome::ready);
   });
 }
 

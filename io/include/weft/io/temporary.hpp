@@ -39,7 +39,8 @@ public:
   [[nodiscard]] static temp_file make(std::filesystem::path const& directory, std::error_code& ec) {
     return make(directory, private_file, ec);
   }
-  temp_file(temp_file&& other) noexcept : file(std::move(other)), calls_(std::exchange(other.calls_, nullptr)) {}
+  temp_file(temp_file&& other) noexcept
+      : file(std::move(other)), calls_(std::exchange(other.calls_, nullptr)), maker_(other.maker_) {}
   temp_file& operator=(temp_file&& other) noexcept;
   ~temp_file();
 
@@ -50,10 +51,11 @@ public:
   void rename_to(std::filesystem::path const& path, std::error_code& ec);
 
 private:
-  temp_file(file opened, detail::file_calls& calls) noexcept : file(std::move(opened)), calls_(&calls) {}
+  temp_file(file opened, detail::file_calls& calls) noexcept;
   void drop() noexcept;
 
   detail::file_calls* calls_ = nullptr;  // null: there is no name to remove
+  int maker_ = 0;                        // the process that made it: a child forked from it must not remove it
 };
 
 /// A directory with a name of its own, which is removed with all that is in it.
@@ -79,6 +81,7 @@ private:
 
   std::filesystem::path path_;
   detail::file_calls* calls_ = nullptr;  // null: none
+  int maker_ = 0;                        // as in temp_file
 };
 
 }  // namespace weft::inline v0::io
