@@ -13,6 +13,7 @@
 #include <weft/io/file.hpp>
 #include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/gather.hpp>
+#include <weft/runtime/offload.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/sync/event.hpp>
 
@@ -36,6 +37,7 @@ namespace {
 
 using namespace weft::io;
 using weft::test::run_on;
+using weft::test::scaled_bytes;
 using weft::test::scratch;
 using weft::test::some_workers;
 
@@ -61,7 +63,7 @@ std::error_code open_error(std::filesystem::path const& path, open_mode mode = o
 /// Larger than what one call moves, and nowhere the same.
 std::string much_text() {
   std::string text;
-  for (int i = 0; text.size() < 3'000'000; ++i) text.append(std::to_string(i)).append("\n");
+  for (int i = 0; text.size() < scaled_bytes(3'000'000); ++i) text.append(std::to_string(i)).append("\n");
   return text;
 }
 
@@ -352,11 +354,12 @@ TEST_CASE("a file is a stream for buffered_reader and buffered_writer", "[io][fi
     scratch const dir;
     auto f = file::open(dir / "a", open_mode::create);
     buffered_writer out{f};
-    for (int i = 0; i < 10'000; ++i) out.write_all("line " + std::to_string(i) + "\n");
+    auto const lines = static_cast<int>(scaled_bytes(10'000));
+    for (int i = 0; i < lines; ++i) out.write_all("line " + std::to_string(i) + "\n");
     out.flush();
     f.seek(0);
     buffered_reader in{f};
-    for (int i = 0; i < 10'000; ++i) CHECK(in.read_line() == "line " + std::to_string(i));
+    for (int i = 0; i < lines; ++i) CHECK(in.read_line() == "line " + std::to_string(i));
     CHECK_FALSE(in.read_line());
   });
 }
