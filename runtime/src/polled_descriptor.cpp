@@ -170,7 +170,7 @@ void polled_descriptor::arm(readiness what) {
         wait_list::section held{of->line(what)};
         held.set_flags(held.flags() & ~armed);
       }
-      of->wake_all(what, true);  // who relied on us: it tries itself
+      of->wake_all(what, false);  // who relied on us: it tries itself
     }
   } if_it_fails{this, what};
   // relaxed: a hint.
