@@ -173,9 +173,7 @@ void polled_descriptor::arm(readiness what) {
       of->wake_all(what, false);  // who relied on us: it tries itself
     }
   } if_it_fails{this, what};
-  // relaxed: a hint.
-  bool const watched = registration_.load(std::memory_order_relaxed) != nullptr;
-  poller::attach_and_arm(w->loop, watched ? w->loop : w->home.crowded_loop(*w), *this, what);
+  poller::attach_and_arm(w->home.crowded_loop(*w), *this, what);
   if_it_fails.of = nullptr;
 }
 
@@ -254,20 +252,14 @@ poller::registration* poller::attach(polled_descriptor& d, registration* seen) {
   return seen;
 }
 
-/// Where one loop watches all, its events come in larger batches, the other workers sleep as long as one can do the
-/// work, and steal from it when it cannot. Where that loop is in use so often that it is found locked, it has enough to
-/// do.
-void poller::attach_and_arm(poller& here, poller& crowded, polled_descriptor& d, readiness what) {
+void poller::attach_and_arm(poller& home, polled_descriptor& d, readiness what) {
   auto* r = d.registration_.load(std::memory_order_acquire);  // pairs with attach()
-  if (r == nullptr && &crowded != &here) {
-    if (std::unique_lock const lock{crowded.core_->lock, std::try_to_lock}; lock.owns_lock()) r = crowded.attach(d, r);
-  }
-  auto const attach_here = [&] {
-    std::lock_guard const lock{here.core_->lock};
-    return here.attach(d, r);
+  auto const attach_there = [&] {
+    auto const lock = home.core_->lock_from_outside();
+    return home.attach(d, r);
   };
-  if (r == nullptr) r = attach_here();
-  for (;; r = attach_here()) {
+  if (r == nullptr) r = attach_there();
+  for (;; r = attach_there()) {
     core& loop = *r->loop;
     if (std::unique_lock const lock{loop.lock, std::try_to_lock}; lock.owns_lock()) {
       if (loop.gone) continue;
@@ -283,18 +275,22 @@ void poller::detach(polled_descriptor& d) noexcept {
   auto* const r = d.registration_.load(std::memory_order_acquire);  // pairs with attach()
   if (r == nullptr) return;
   core& loop = *r->loop;
-  std::unique_lock lock{loop.lock, std::try_to_lock};
-  if (!lock.owns_lock()) {
-    // The worker may sleep in the loop, and with it hold the lock: it is woken, and stays awake while outsiders want
-    // in.
-    loop.outsiders.fetch_add(1);
-    loop.wake_from_outside([] {});
-    lock.lock();
-    loop.outsiders.fetch_sub(1);
-  }
+  auto const lock = loop.lock_from_outside();
   if (loop.gone) return;
   loop.serve_requests();
   loop.close(*r);
+}
+
+/// The worker may sleep in the loop, and with it hold the lock: it is woken, and stays awake while outsiders want in.
+std::unique_lock<std::mutex> poller::core::lock_from_outside() noexcept {
+  std::unique_lock held{lock, std::try_to_lock};
+  if (!held.owns_lock()) {
+    outsiders.fetch_add(1);
+    wake_from_outside([] {});
+    held.lock();
+    outsiders.fetch_sub(1);
+  }
+  return held;
 }
 
 /// Asks whoever holds the lock.  @returns false if the loop is about to go

@@ -40,11 +40,10 @@ public:
   /// Without any, polling finds nothing.
   [[nodiscard]] bool watches_any() const noexcept { return watches() > 0; }
 
-  /// Registers `d`, which is in use, or finds that some loop has, and arms it.
-  /// @param here      of the calling worker
-  /// @param crowded   takes `d` in place of `here`, unless it is in use, or its worker sleeps in it. May be the same
+  /// Registers `d`, which is in use, with `home`, or finds that some loop has it, and arms it. On any worker of the
+  /// runtime.
   /// @throws std::bad_alloc; std::system_error  for a descriptor that cannot be polled
-  static void attach_and_arm(poller& here, poller& crowded, polled_descriptor& d, readiness what);
+  static void attach_and_arm(poller& home, polled_descriptor& d, readiness what);
   /// No loop watches `d` any more, of which there is no use left. Any thread.
   static void detach(polled_descriptor& d) noexcept;
 

@@ -54,6 +54,7 @@ struct poller::core {
     senders.fetch_sub(1);
     return lives;
   }
+  [[nodiscard]] std::unique_lock<std::mutex> lock_from_outside() noexcept;
   /// Under the lock: does what was asked for meanwhile. Comes before each run of the loop.
   void serve_requests() noexcept;
   [[nodiscard]] bool request(registration& r, int events) noexcept;

@@ -54,7 +54,8 @@ public:
   }
   /// The same, once idle.wanted() has said so.
   void wake_picked() noexcept;
-  /// The loop that watches most of those whose workers attend to them; the worker's own, if that is one of them.
+  /// Of the loops whose workers sleep in them, or have looked into them of late, the one that watches most. The
+  /// worker's own is always among them, and goes before its equals.
   [[nodiscard]] poller& crowded_loop(worker& of) const noexcept;
   /// No more fibers from outside or inside.
   void stop_admission() noexcept {

@@ -674,7 +674,7 @@ void worker::poll() noexcept {
 
 bool worker::attends_loop() const noexcept {
   constexpr std::uint64_t of_late = 4'000'000;  // 1 to 4 ms
-  return coarse_now() - polled_at_ < of_late;
+  return asleep.load(std::memory_order_relaxed) || coarse_now() - polled_at_ < of_late;
 }
 
 time_point worker::now() noexcept {

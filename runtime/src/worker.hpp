@@ -126,7 +126,7 @@ public:
   static void stack_main(transfer t);           ///< the base loop of every stack
   static void measured_stack_main(transfer t);  ///< the same with runtime_options::measure_stacks
 
-  /// Whether it has looked in its loop of late. Any thread; a hint.
+  /// Whether it sleeps in its loop, or has looked into it of late. Any thread; a hint.
   [[nodiscard]] bool attends_loop() const noexcept;
 
 private:

@@ -163,7 +163,7 @@ fiber_record* worker::look_after_neighbours() noexcept {
     if (&w == this) continue;
     expire_timers(w.timers);
     if (w.loop.watches_any()) {
-      if (!w.attends_loop() && !w.asleep.load(std::memory_order_relaxed)) watches_closely_ = true;
+      if (!w.attends_loop()) watches_closely_ = true;
       w.loop.try_poll();
       polls.add(1);
     }
