@@ -1,8 +1,10 @@
 # Builds and runs the consumer.
 #   WAY installed     against what `cmake --install` puts into a prefix, by find_package and by pkg-config
-#   WAY subdirectory  with weft's sources in its own build, by add_subdirectory and by FetchContent
-#   WAY shared        the same with a shared library and without RTTI; then against that library, installed
-#   WAY cf_protection as subdirectory, compiled for shadow stacks and branch tracking, then for the latter alone (H17)
+#   WAY subdirectory  with weft's sources in its own build, by add_subdirectory
+#   WAY fetched       the same by FetchContent, compiled for shadow stacks and branch tracking (H17)
+#   WAY shared        as subdirectory, a shared library without RTTI, compiled for branch tracking; then against that
+#                     library, installed
+# Each builds the library once, so that what does not depend on another is tested together with it.
 set(consumer "${CMAKE_CURRENT_LIST_DIR}/consumer")
 file(REMOVE_RECURSE "${WORK}")
 
@@ -13,9 +15,11 @@ function(run)
   endif()
 endfunction()
 
-# In few translation units, for speed: what a build of single ones needs is shown by the build that this test is of.
+# In few translation units and without debug information, for speed: what a build of single ones needs is shown by the
+# build that this test is of.
 function(build_and_run directory)
-  run(${CMAKE_COMMAND} -S "${consumer}" -B "${WORK}/${directory}" -G "${GENERATOR}" -DCMAKE_BUILD_TYPE=Debug
+  run(${CMAKE_COMMAND} -S "${consumer}" -B "${WORK}/${directory}" -G "${GENERATOR}"
+      -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0
       "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}"
       -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=40
       "-DCMAKE_PREFIX_PATH=${WORK}/prefix;${PREFIX_PATH}" ${ARGN})
@@ -43,12 +47,10 @@ if(WAY STREQUAL "installed")
   run("${WORK}/by_pkg_config")
 elseif(WAY STREQUAL "subdirectory")
   build_and_run(consumer "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DWEFT_SOURCE=${SOURCE}")
-  build_and_run(fetched "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DWEFT_SOURCE=${SOURCE}" -DWEFT_FETCHED=ON)
-elseif(WAY STREQUAL "cf_protection")
-  build_and_run(full "-DCMAKE_CXX_FLAGS=${FLAGS} -fcf-protection=full" "-DWEFT_SOURCE=${SOURCE}")
-  build_and_run(branch "-DCMAKE_CXX_FLAGS=${FLAGS} -fcf-protection=branch" "-DWEFT_SOURCE=${SOURCE}")
+elseif(WAY STREQUAL "fetched")
+  build_and_run(consumer "-DCMAKE_CXX_FLAGS=${FLAGS} ${FULL}" "-DWEFT_SOURCE=${SOURCE}" -DWEFT_FETCHED=ON)
 elseif(WAY STREQUAL "shared")
-  set(flags "-DCMAKE_CXX_FLAGS=${FLAGS} -fno-rtti")
+  set(flags "-DCMAKE_CXX_FLAGS=${FLAGS} ${BRANCH} -fno-rtti")
   build_and_run(consumer "${flags}" "-DWEFT_SOURCE=${SOURCE}" -DBUILD_SHARED_LIBS=ON -DWEFT_INSTALL=ON)
   install_from("${WORK}/consumer")
   build_and_run(consumer_of_installed "${flags}")
