@@ -1,7 +1,7 @@
 /// @file
 /// copy() and send_file(): files and streams, each to each.
 
-#include "pairs.hpp"
+#include "io/pairs.hpp"
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/scratch.hpp"

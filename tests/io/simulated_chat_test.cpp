@@ -2,7 +2,7 @@
 /// A chat server and its clients on the simulated network, with and without faults, for many seeds. With -DWEFT_SOAK=ON
 /// once more with 10,000.
 
-#include "chat_program.hpp"
+#include "io/chat_program.hpp"
 #include "support/catch.hpp"
 #include "support/scale.hpp"
 

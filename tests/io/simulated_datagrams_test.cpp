@@ -1,7 +1,7 @@
 /// @file
 /// Datagram sockets of the simulated network, beside those of the kernel: each case runs on both.
 
-#include "both_networks.hpp"
+#include "io/both_networks.hpp"
 
 #include <weft/runtime/this_fiber.hpp>
 

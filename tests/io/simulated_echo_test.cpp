@@ -2,7 +2,7 @@
 /// A cluster of echo servers and their clients on the simulated network, with faults, for many seeds; and a planted
 /// lost wake-up, which has to be found. With -DWEFT_SOAK=ON once more with 10,000 seeds.
 
-#include "echo_cluster.hpp"
+#include "io/echo_cluster.hpp"
 #include "support/catch.hpp"
 #include "support/scale.hpp"
 

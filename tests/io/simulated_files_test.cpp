@@ -22,7 +22,7 @@
 #include <weft/runtime/timeout.hpp>
 #include <weft/sync/channel.hpp>
 
-#include "pairs.hpp"
+#include "io/pairs.hpp"
 
 #include <algorithm>
 #include <array>

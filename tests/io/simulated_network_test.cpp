@@ -3,7 +3,7 @@
 
 #include <weft/io/testing/simulated_network.hpp>
 
-#include "both_networks.hpp"
+#include "io/both_networks.hpp"
 #include "support/verify.hpp"
 
 #include <weft/io/resolve.hpp>

@@ -1,7 +1,7 @@
 /// @file
 /// Stream sockets and pipes of the simulated network, beside those of the kernel: each case runs on both.
 
-#include "both_networks.hpp"
+#include "io/both_networks.hpp"
 #include "support/verify.hpp"
 
 #include <weft/io/tcp_listener.hpp>

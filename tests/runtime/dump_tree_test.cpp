@@ -18,6 +18,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -237,7 +238,7 @@ TEST_CASE("in debug mode each fiber tells where it was spawned", "[inspect][debu
       if (!t.name.empty() || t.parent == weft::fiber_id{}) continue;
       // An address in this program.
       verify(t.spawned_at.find(" +0x") != std::string::npos);
-      verify(t.spawned_at.find("dump_tree_test") != std::string::npos);
+      verify(t.spawned_at.find(program_invocation_short_name) != std::string::npos);
     }
     verify(dumped().find("; spawned at elsewhere.cpp:7\n") != std::string::npos);
     gate.set();
