@@ -1,0 +1,139 @@
+/// @file
+/// Which worker's loop watches a descriptor: the one that watches most, unless nobody looks into that.
+
+#include "scheduler.hpp"
+#include "support/catch.hpp"
+#include "support/run_on.hpp"
+#include "support/verify.hpp"
+
+#include <weft/runtime/detail/polled_descriptor.hpp>
+#include <weft/runtime/pin.hpp>
+#include <weft/runtime/spawn.hpp>
+
+#include <array>
+#include <atomic>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace {
+
+using weft::detail::current_worker;
+using weft::detail::descriptor_outcome;
+using weft::detail::polled_descriptor;
+using weft::detail::readiness;
+using weft::detail::worker;
+using weft::test::run_with;
+using weft::test::verify;
+
+/// A descriptor that can be read as soon as the test says so.
+class input {
+public:
+  input() { verify(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends_.data()) == 0); }
+  input(input const&) = delete;
+  ~input() {
+    for (int const end : ends_) ::close(end);
+  }
+  void wait() {
+    auto const polled = polled_descriptor::make(ends_[0]);
+    polled->exhausted(readiness::readable);
+    polled_descriptor::use in_use{*polled};
+    verify(in_use.wait(readiness::readable) == descriptor_outcome::ready);
+  }
+  void come() { verify(::write(ends_[1], "x", 1) == 1); }
+
+private:
+  std::array<int, 2> ends_{-1, -1};
+};
+
+/// A worker for each of several fibers: all have begun before one goes on.
+class separate_workers {
+public:
+  explicit separate_workers(int fibers) : missing_(fibers) {}
+  void arrive() {
+    --missing_;
+    while (missing_ != 0) {
+    }
+  }
+
+private:
+  std::atomic<int> missing_;
+};
+
+int watched_in_all(worker const& of) {
+  int sum = 0;
+  for (auto const& w : of.home.workers) sum += w->loop.watches();
+  return sum;
+}
+
+template <class F>
+void spin_until(F&& holds) {
+  while (!holds()) {
+  }
+}
+
+}  // namespace
+
+TEST_CASE("descriptors gather in a loop in which its worker sleeps", "[io][poller]") {
+  run_with({.workers = 3}, [] {
+    input first;
+    input second;
+    separate_workers all{3};
+    std::atomic<worker*> crowded{nullptr};
+    auto waits_first = weft::spawn([&] {
+      weft::pin_guard const here;
+      all.arrive();
+      crowded = current_worker();
+      first.wait();
+    });
+    auto waits_second = weft::spawn([&] {
+      weft::pin_guard const here;
+      all.arrive();
+      spin_until([&] { return crowded != nullptr && crowded.load()->loop.watches() == 1 && crowded.load()->asleep; });
+      second.wait();
+    });
+    auto looks = weft::spawn([&] {
+      weft::pin_guard const here;
+      all.arrive();
+      auto* const own = current_worker();
+      spin_until([own] { return watched_in_all(*own) == 2; });
+      verify(crowded.load()->loop.watches() == 2);
+      first.come();
+      second.come();
+    });
+    looks.get();
+    waits_first.get();
+    waits_second.get();
+  });
+}
+
+TEST_CASE("a descriptor stays away from a loop that nobody looks into", "[io][poller]") {
+  run_with({.workers = 2}, [] {
+    input first;
+    input second;
+    separate_workers all{2};
+    std::atomic<worker*> unattended{nullptr};
+    auto computes = weft::spawn([&] {
+      weft::pin_guard const here;
+      all.arrive();
+      auto* const own = current_worker();
+      weft::spawn_options eager;
+      eager.start = weft::start::eager;
+      auto waits_first = weft::spawn(eager, [&] { first.wait(); });
+      verify(own->loop.watches() == 1);
+      unattended = own;
+      spin_until([own] { return watched_in_all(*own) == 2; });
+      verify(own->loop.watches() == 1);
+      first.come();
+      second.come();
+      waits_first.get();
+    });
+    auto waits_second = weft::spawn([&] {
+      weft::pin_guard const here;
+      all.arrive();
+      spin_until([&] { return unattended != nullptr && !unattended.load()->attends_loop(); });
+      second.wait();
+    });
+    waits_second.get();
+    computes.get();
+  });
+}
