@@ -180,10 +180,12 @@ def measure(
     repetitions: Mapping[Entry, int],
     once: Callable[[Entry], Sample],
     patience_s: float,
+    enough_s: float,
 ) -> list[Row]:
     """Rounds over all entries, so that a slow change of the machine meets each of them alike; each round in an order of
     its own, drawn with a fixed seed, so that none always runs after the same other and finds the memory it left. Repeats
-    what others disturbed until that has taken `patience_s` in all."""
+    what others disturbed until that has taken `patience_s` in all. After `enough_s`, only what has not been run at all."""
+    end = time.monotonic() + enough_s
     rows = [Row(e) for e in entries]
     progress = Progress(sum(repetitions[e] for e in entries))
     took: dict[Entry, float] = {}  # the last run's wall time, for the estimate
@@ -192,17 +194,21 @@ def measure(
     def remaining(round_: int) -> float | None:
         if round_ == 0:
             return None
-        return sum(
+        needed = sum(
             took.get(row.entry, 0.0) * (repetitions[row.entry] - done[row.entry])
             for row in rows
             if not (row.error or row.unknown)
         )
+        return min(needed, max(0.0, end - time.monotonic()))
 
     shuffle = random.Random(1)
     for round_ in range(max(repetitions.values(), default=0)):
         for row in shuffle.sample(rows, len(rows)):
             entry = row.entry
             if row.error or row.unknown or round_ >= repetitions[entry]:
+                continue
+            if row.samples and time.monotonic() > end:
+                progress.skip(1)
                 continue
             workers = "1 worker" if entry.workers == 1 else f"{entry.workers} workers"
             progress.show(f"round {round_ + 1}: {entry.workload} {entry.label}, {workers}", remaining(round_))
