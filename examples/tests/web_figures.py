@@ -55,10 +55,12 @@ def ten_urls(url: str) -> None:
 def hundred(url: str, here: Path) -> None:
     for n in range(100):
         (here / f"{n}.txt").write_bytes(b"x" * (1000 + n))
-    printed = run("hundred", f"{url}/hello?delay=20&number=", here, 10)
+    printed = run("hundred", f"{url}/hello?delay=20&number=", here, 10, 1)
     print(printed, end="")
     one_by_one, together = (float(number) for number in re.search(r"files .* (\d+\.\d+) s +(\d+\.\d+) s", printed).groups())
     check("100 files together in a tenth of the time", together <= one_by_one / 10)
+    late = float(re.search(r"at most (\d+\.\d\d) ms late", printed).group(1))
+    check("a ticker on the only worker never late by more than 20 ms", late <= 20)
 
 
 def hundred_urls(url: str) -> None:

@@ -199,6 +199,7 @@ def test_hundred() -> None:
         assert lines[0] == " one by one together ratio", printed
         assert re.fullmatch(r" 100 URLs 500 bytes - s - s \d+\.\d", lines[1]), printed
         assert re.fullmatch(r" 100 files 4950 bytes - s - s \d+\.\d", lines[2]), printed
+        assert re.fullmatch(r"a tick each millisecond, at most \d+\.\d\d ms late", lines[3]), printed
         assert service.counts() == {"requests": 200, "most_at_once": 100}
 
 

@@ -1,10 +1,12 @@
-/// As many URLs as there are files in a directory, and those files, one by one and all together, as a table.
+/// As many URLs as there are files in a directory, and those files, one by one and all together, as a table; and how
+/// late another fiber was meanwhile that wants to run each millisecond.
 ///
-///     hundred URL DIRECTORY [SLOW_MS]    asks for URL with 1, 2, 3 ... appended; a disk may be slow
+///     hundred URL DIRECTORY [SLOW_MS [WORKERS]]    asks for URL with 1, 2, 3 ... appended; a disk may be slow
 
 #include "http.hpp"
 #include "slow_files.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
@@ -47,16 +49,24 @@ void print_row(char const* what, std::vector<std::string> const& all, F size_of)
               one_by_one.seconds, together.seconds, one_by_one.seconds / together.seconds);
 }
 
+/// Never returns.
+void tick(std::chrono::nanoseconds& latest) {
+  for (auto due = weft::clock::now();; due += std::chrono::milliseconds{1}) {
+    weft::sleep_until(due);
+    latest = std::max<std::chrono::nanoseconds>(latest, weft::clock::now() - due);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: hundred URL DIRECTORY [SLOW_MS]\n");
+    std::fprintf(stderr, "usage: hundred URL DIRECTORY [SLOW_MS [WORKERS]]\n");
     return 2;
   }
   std::optional<slow_files> slow;
   if (argc > 3) slow.emplace(std::chrono::milliseconds{std::atoi(argv[3])});
-  return http::run([=] {
+  auto const program = [=] {
     std::vector<std::string> files;
     std::vector<std::string> urls;
     for (auto const& entry : weft::io::list_directory(argv[2])) {
@@ -65,7 +75,14 @@ int main(int argc, char** argv) {
     }
     if (files.empty()) throw std::runtime_error("there are no files");
     std::printf("%29s %10s %12s %8s\n", "", "one by one", "together", "ratio");
+    std::chrono::nanoseconds latest{0};
+    auto ticker = weft::spawn([&] { tick(latest); });
     print_row("URLs", urls, size_of_url);
     print_row("files", files, size_of_file);
-  });
+    ticker.cancel();
+    ticker.wait();
+    std::printf("a tick each millisecond, at most %.2f ms late\n",
+                std::chrono::duration<double, std::milli>(latest).count());
+  };
+  return http::run(program, argc > 4 ? static_cast<std::size_t>(std::atoi(argv[4])) : 0);
 }

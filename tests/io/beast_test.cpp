@@ -76,7 +76,7 @@ void use_http(Stream& connection) {
   for (std::string const target : {"/", "/chunked", "/large"}) {
     http::request<http::string_body> request{http::verb::post, target, 11};
     request.set(http::field::host, "test");
-    request.body() = std::string(target == "/large" ? 300'000 : 10, 'b');
+    request.body() = std::string(target == "/large" ? weft::test::scaled_bytes(300'000) : 10, 'b');
     request.prepare_payload();
     http::write(connection, request);
     http::response<http::string_body> response;
@@ -108,7 +108,7 @@ template <class Stream>
 void use_websocket(Stream connection) {
   websocket::stream<Stream> client{std::move(connection)};
   client.handshake("test", "/");
-  for (std::size_t const size : {1U, 1000U, 200'000U}) {
+  for (std::size_t const size : {std::size_t{1}, std::size_t{1000}, weft::test::scaled_bytes(200'000)}) {
     std::string const text(size, 'w');
     client.write(asio::buffer(text));
     beast::flat_buffer message;

@@ -179,7 +179,7 @@ TEST_CASE("a flush that is out of time goes on where it was", "[io][buffered]") 
   run_on(some_workers(), [] {
     auto [here, there] = unix_stream::pair();
     std::string text;
-    while (text.size() < 3'000'000) text += std::to_string(text.size()) + " ";
+    while (text.size() < weft::test::scaled_bytes(3'000'000)) text += std::to_string(text.size()) + " ";
     buffered_writer writer{here, text.size()};
     writer.write_all(text);
     CHECK_THROWS_AS(weft::with_timeout(1ms, [&] { writer.flush(); }), weft::timeout_error);

@@ -306,6 +306,7 @@ TEST_CASE("2,000 system calls fail, at each place where they can: documented err
     };
     auto const table = entry_points();
     for (auto const times : {std::uint64_t{1}, std::uint64_t{3}}) {
+      if (times != 1 && weft::test::one_byte_io()) break;  // where each byte is a place
       for (auto const error : errors) {
         for (auto const& e : table) {
           exhaust(e.name, error, times, [&](std::uint64_t n) {
