@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <mutex>
 #include <numeric>
 #include <vector>
 
@@ -14,6 +15,7 @@ using namespace std::chrono_literals;
 int main() {
   weft::run(
       [] {
+        weft::mutex counting;
         int now_running = 0;
         int most_running = 0;
         auto const start = weft::testing::now();
@@ -23,8 +25,12 @@ int main() {
         auto const results = weft::map(
             items,
             [&](int item) {
-              most_running = std::max(most_running, ++now_running);
+              {
+                std::lock_guard const held{counting};
+                most_running = std::max(most_running, ++now_running);
+              }
               weft::sleep_for(1s);
+              std::lock_guard const held{counting};
               --now_running;
               return item * item;
             },
