@@ -5,6 +5,7 @@
 #include "io/pairs.hpp"
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/threads.hpp"
 #include "support/verify.hpp"
 
 #include <weft/io/asio.hpp>
@@ -22,7 +23,6 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
-#include <filesystem>
 #include <string>
 #include <unistd.h>
 #include <utility>
@@ -39,15 +39,6 @@ using weft::test::verify;
 
 static_assert(beast::is_sync_stream<weft::io::tcp_stream>::value);
 static_assert(beast::is_sync_stream<weft::io::unix_stream>::value);
-
-std::size_t threads_of_this_process() {
-  std::size_t count = 0;
-  for (auto const& entry : std::filesystem::directory_iterator("/proc/self/task")) {
-    (void)entry;
-    ++count;
-  }
-  return count;
-}
 
 /// Answers with what it was sent, until the client closes.
 template <class Stream>
@@ -134,7 +125,7 @@ TEST_CASE("HTTP by Boost.Beast, requests on one connection", "[io][asio]") {
 }
 
 TEST_CASE("WebSockets by Boost.Beast, from the handshake to the close, without a thread of Asio's", "[io][asio]") {
-  auto const before = threads_of_this_process();
+  auto const before = weft::test::threads_of_process();
   run_on(some_workers(), [] {
     auto const exchange = [](auto ends) {
       auto server = weft::spawn([s = std::move(ends.second)]() mutable { serve_websocket(std::move(s)); });
@@ -144,10 +135,8 @@ TEST_CASE("WebSockets by Boost.Beast, from the handshake to the close, without a
     exchange(weft::test::tcp_pair());
     exchange(weft::io::unix_stream::pair());
   });
-  if (weft::test::under_tsan) return;  // which has a thread of its own
-  // Threads that have been joined may be listed for a moment yet; one of Asio's would be there for good.
-  for (int i = 0; i < 1000 && threads_of_this_process() > before; ++i) ::usleep(10'000);
-  CHECK(threads_of_this_process() <= before);
+  if (weft::test::under_tsan) return;               // which has a thread of its own
+  CHECK(weft::test::threads_come_down_to(before));  // one of Asio's would stay
 }
 
 TEST_CASE("errors come as Asio has them, and cancellations as weft has them", "[io][asio]") {

@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 #include "support/death.hpp"
 #include "support/run_on.hpp"
+#include "support/threads.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
 
@@ -58,11 +59,6 @@ std::vector<std::string> descriptor_targets() {
   }
   std::sort(targets.begin(), targets.end());
   return targets;
-}
-
-std::size_t threads_of_process() {
-  auto const all = std::filesystem::directory_iterator("/proc/self/task");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
 }  // namespace
@@ -157,17 +153,17 @@ TEST_CASE("a runtime starts again after it was stopped", "[runtime]") {
 TEST_CASE("nothing is left behind by a runtime", "[runtime]") {
   (void)weft::run([] { return 0; });
   auto const descriptors = open_descriptors();
-  auto const threads = threads_of_process();
+  auto const threads = weft::test::threads_of_process();
   for (int i = 0; i < 10; ++i) {
     run_on(3, [] { weft::spawn([] {}).get(); });
   }
   CHECK(open_descriptors() == descriptors);
-  CHECK(threads_of_process() == threads);
+  CHECK(weft::test::threads_come_down_to(threads));
 }
 
 TEST_CASE("a runtime that cannot start leaves nothing behind", "[runtime][bad-input]") {
   (void)weft::run([] { return 0; });
-  auto const threads = threads_of_process();
+  auto const threads = weft::test::threads_of_process();
   rlimit old{};
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &old) == 0);
   for (std::size_t more = 1; more <= 15; ++more) {
@@ -185,7 +181,7 @@ TEST_CASE("a runtime that cannot start leaves nothing behind", "[runtime][bad-in
     CHECK(lost.size() <= 1);
     for (auto const& target : lost) CHECK(target == "anon_inode:[eventpoll]");
   }
-  CHECK(threads_of_process() == threads);
+  CHECK(weft::test::threads_come_down_to(threads));
   CHECK(weft::run([] { return 1; }) == 1);
 }
 

@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/threads.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/blocking.hpp>
@@ -14,7 +15,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <iterator>
 #include <map>
 #include <mutex>
@@ -37,11 +37,6 @@ std::vector<int> cpus_of_thread() {
     if (CPU_ISSET(static_cast<unsigned>(cpu), &set)) cpus.push_back(cpu);
   }
   return cpus;
-}
-
-std::size_t threads_of_process() {
-  auto const all = std::filesystem::directory_iterator("/proc/self/task");
-  return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
 struct hook_log {
@@ -87,7 +82,7 @@ TEST_CASE("on_worker_start and on_worker_stop are called once on each worker's t
 
 TEST_CASE("what on_worker_start throws leaves the constructor, and nothing is left behind", "[runtime][bad-input]") {
   (void)weft::run([] { return 0; });
-  auto const threads = threads_of_process();
+  auto const threads = weft::test::threads_of_process();
   for (std::size_t bad = 0; bad < 3; ++bad) {
     std::atomic<int> started{0};
     std::atomic<int> stopped{0};
@@ -106,7 +101,7 @@ TEST_CASE("what on_worker_start throws leaves the constructor, and nothing is le
     CHECK(what == "worker " + std::to_string(bad));
     CHECK(started.load() == 2);
     CHECK(stopped.load() == 2);  // of those that had begun
-    CHECK(threads_of_process() == threads);
+    CHECK(weft::test::threads_come_down_to(threads));
   }
 }
 
