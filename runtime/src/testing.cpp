@@ -70,7 +70,7 @@ void run_until_blocked() {
     list.push_back(node);
   }
   auto const cause = self.wait();
-  if (cause == wake_cause::notified) return;
+  if (cause == wake_cause::notified) return sanitizer_acquire(&home);  // pairs with what park() releases: see there
   {
     wait_list::section list{home.until_quiet};
     list.remove(node);

@@ -80,6 +80,22 @@ TEST_CASE("run_until_blocked returns when all others rest, and before time passe
   });
 }
 
+TEST_CASE("what others did before they came to rest comes before the return", "[testing]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    int plain = 0;  // ThreadSanitizer watches it
+    auto const t = weft::spawn([&] {
+      plain = 1;
+      weft::sleep_for(1h);
+      plain = 2;
+    });
+    run_until_blocked();
+    verify(plain == 1);
+    weft::sleep_for(2h);
+    run_until_blocked();
+    verify(plain == 2 && t.ready());
+  });
+}
+
 TEST_CASE("several who wait for rest go on one by one", "[testing]") {
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
     weft::testing::simulation sim{seed};

@@ -98,7 +98,7 @@ public:
   void cancel(cancel_reason reason = cancel_reason::user) const { detail::cancel(checked(), reason); }
 
   /// Calls `callback()` when the task has ended: on its fiber, or at once, here, if it has. It must not wait; what it
-  /// throws goes to `on_unhandled_exception`.
+  /// throws goes to `on_unhandled_exception`. Who waits for the task may go on before it has been called.
   /// @throws std::bad_alloc  and then `callback` is not called
   template <std::invocable F>
   void on_done(F callback) const {
