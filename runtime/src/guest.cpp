@@ -90,7 +90,7 @@ bool worker::take_turn(std::chrono::nanoseconds limit, fiber_record* first) noex
     asleep.store(false, std::memory_order_relaxed);
     searching_ = !home.idle.unpark(index);
   }
-  if (!parked_ && first == nullptr) loop.wake();  // the descriptor says that there is more
+  if (!parked_ && first == nullptr) loop.show_more();  // the descriptor says that there is more
   leave_at_ = never;
   leaving_ = false;
   unbind_thread();

@@ -75,7 +75,8 @@ bool polled_descriptor::close() noexcept {
   // acq_rel: whoever uses the number either was counted before, or sees that it is closed.
   bool const first = !is_closed(word_.fetch_or(closed_bit, std::memory_order_acq_rel));
   for (auto const what : both_directions) wake_all(what, true);
-  // acquire: pairs with drop() and wait(): the calls that used the number are over. They never block.
+  // acquire: pairs with drop() and wait(): the calls that used the number are over. None blocks for longer than a
+  // worker takes to wake up, see lock_from_outside().
   for (unsigned turn = 0; uses(word_.load(std::memory_order_acquire)) != 0; ++turn) std_atomics::pause(turn);
   if (first) poller::detach(*this);
   return first;
@@ -173,7 +174,7 @@ void polled_descriptor::arm(readiness what) {
       of->wake_all(what, false);  // who relied on us: it tries itself
     }
   } if_it_fails{this, what};
-  poller::attach_and_arm(w->home.crowded_loop(*w), *this, what);
+  poller::attach_and_arm(w->loop, w->home.crowded_loop(*w), *this, what);
   if_it_fails.of = nullptr;
 }
 
@@ -252,7 +253,7 @@ poller::registration* poller::attach(polled_descriptor& d, registration* seen) {
   return seen;
 }
 
-void poller::attach_and_arm(poller& home, polled_descriptor& d, readiness what) {
+void poller::attach_and_arm(poller& own, poller& home, polled_descriptor& d, readiness what) {
   auto* r = d.registration_.load(std::memory_order_acquire);  // pairs with attach()
   auto const attach_there = [&] {
     auto const lock = home.core_->lock_from_outside();
@@ -264,7 +265,10 @@ void poller::attach_and_arm(poller& home, polled_descriptor& d, readiness what) 
     if (std::unique_lock const lock{loop.lock, std::try_to_lock}; lock.owns_lock()) {
       if (loop.gone) continue;
       loop.serve_requests();
-      return loop.change(*r, r->events | events_of(what));
+      loop.change(*r, r->events | events_of(what));
+      // Who has the lock runs the loop before it waits; but a guest waits outside, without the lock.
+      if (loop.guest && &loop != own.core_.get()) (void)loop.wake_from_outside([] {});
+      return;
     }
     if (loop.request(*r, events_of(what))) return;
   }
@@ -332,6 +336,7 @@ void poller::core::change(registration& r, int events) noexcept {
     uv_poll_stop(&r.poll);
     return;
   }
+  behind = true;
   uv_poll_start(&r.poll, events, [](uv_poll_t* handle, int status, int happened) {
     static_cast<registration*>(handle->data)->happened(status, happened);
   });

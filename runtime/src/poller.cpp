@@ -92,17 +92,27 @@ void poller::try_poll() noexcept {
 
 void poller::poll_and_arm(time_point deadline) noexcept {
   std::lock_guard const lock{core_->lock};
-  run(false);
+  core_->guest = true;
+  do {
+    run(false);
+    // libuv may have taken the signal of a wake-up, and the next must be sent. acq_rel: pairs with wake(); what this
+    // one stood for is looked at next, here or by the caller.
+    core_->woken.exchange(false, std::memory_order_acq_rel);
+    // An event that nobody waits for changes what is armed. It does so twice at most, and then the loop is silent.
+  } while (core_->behind || core_->requests.load(std::memory_order_relaxed) != nullptr);
   arm(deadline);
-  // Last: libuv may have taken the signal of a wake-up, and the next must be sent. acq_rel: pairs with wake(); what
-  // this one stood for is looked at next.
-  core_->woken.exchange(false, std::memory_order_acq_rel);
+}
+
+void poller::show_more() noexcept {
+  core_->woken.store(false, std::memory_order_relaxed);  // who saw it set relied on the signal that follows
+  core_->wake();
 }
 
 int poller::wake_descriptor() const noexcept { return uv_backend_fd(&core_->loop); }
 
 void poller::run(bool may_sleep) noexcept {
   core_->serve_requests();
+  core_->behind = false;
   uv_run(&core_->loop, may_sleep ? UV_RUN_ONCE : UV_RUN_NOWAIT);
 }
 

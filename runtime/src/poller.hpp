@@ -34,16 +34,18 @@ public:
   /// The worker only.
   void poll_and_arm(time_point deadline) noexcept;
   [[nodiscard]] int wake_descriptor() const noexcept;
+  /// wake_descriptor() is readable from now on, whatever has been sent and taken before. The worker only.
+  void show_more() noexcept;
 
   /// How many directions of descriptors are armed. Any thread; a hint.
   [[nodiscard]] int watches() const noexcept { return armed_count_->load(std::memory_order_relaxed); }
   /// Without any, polling finds nothing.
   [[nodiscard]] bool watches_any() const noexcept { return watches() > 0; }
 
-  /// Registers `d`, which is in use, with `home`, or finds that some loop has it, and arms it. On any worker of the
-  /// runtime.
+  /// Registers `d`, which is in use, with `home`, or finds that some loop has it, and arms it. On the worker that has
+  /// the loop `own`, of the same runtime.
   /// @throws std::bad_alloc; std::system_error  for a descriptor that cannot be polled
-  static void attach_and_arm(poller& home, polled_descriptor& d, readiness what);
+  static void attach_and_arm(poller& own, poller& home, polled_descriptor& d, readiness what);
   /// No loop watches `d` any more, of which there is no use left. Any thread.
   static void detach(polled_descriptor& d) noexcept;
 

@@ -23,6 +23,8 @@ struct poller::core {
   uv_poll_t alarm{};
   int alarm_descriptor = -1;
   bool gone = false;
+  bool behind = false;  ///< something has been armed since the loop last ran, which the kernel learns of when it runs
+  bool guest = false;   ///< whoever waits for it waits outside, and does not run it before
 
   /// Set by wake(), cleared by sleep(). libuv's own signal would not do: a neighbour that runs the loop in try_poll()
   /// takes it for good, and uv_async_send() looks by a plain read whether an earlier one is still to be taken.

@@ -33,6 +33,9 @@ constexpr std::uint64_t longest_without_tick = 2'000'000;
 /// 25 to 100 us: a look in the loop is a system call, and 64 switches may take less than one.
 constexpr std::uint64_t longest_unpolled = 100'000;
 
+/// 2.5 to 10 ms: a look at each neighbour costs a few cache lines.
+constexpr std::uint64_t longest_unattended = 10'000'000;
+
 /// From the worker's identity, which resumes it, to the fiber's.
 [[maybe_unused]] WEFT_UNINSTRUMENTED void go_on_as(fiber_record& fiber) noexcept {
   sanitizer_thread::watch_accesses();
@@ -629,6 +632,7 @@ fiber_record* worker::tick() noexcept {
   now();
   expire_timers(timers);
   if (last_tick_ - polled_at_ > longest_unpolled) poll();
+  if (last_tick_ - looked_aside_at_ > longest_unattended) look_aside();
   if (!migrates_ || !mail_first_) return take_from_others();
   mail_first_ = false;
   return take_injected();  // and then the ring, for here this comes with each switch

@@ -174,6 +174,7 @@ private:
   fiber_record* search() noexcept;
   fiber_record* steal_from(worker& victim, bool also_slot) noexcept;
   fiber_record* look_after_neighbours() noexcept;
+  void look_aside() noexcept;
   void judge_last_steal() noexcept;
   bool work_in_sight() noexcept;
   fiber_record* sleep() noexcept;
@@ -220,6 +221,7 @@ private:
   unsigned help_urgent_ = 0;           // how many of the next are not put off
   unsigned help_untimed_ = 0;          // how many of the next are put off without looking for how long
   bool watches_closely_ = false;       // a neighbour did not attend to its loop when last looked at
+  std::uint64_t looked_aside_at_ = 0;  // on the coarse clock
   int reluctance_ = 0;                 // rounds of a search before it steals
   std::uint32_t stolen_ = 0;           // in the last steal, until it has been judged
   std::uint64_t stolen_at_ = 0;        // on the coarse clock

@@ -176,6 +176,19 @@ fiber_record* worker::look_after_neighbours() noexcept {
   return pick_next();
 }
 
+/// Sleepers look after those who compute for long (see sleep()). Where all are awake, who switches does it beside.
+void worker::look_aside() noexcept {
+  looked_aside_at_ = last_tick_;
+  for (auto const& neighbour : home.workers) {
+    worker& w = *neighbour;
+    if (&w == this || w.attends_loop()) continue;
+    expire_timers(w.timers);
+    if (!w.loop.watches_any()) continue;
+    w.loop.try_poll();
+    polls.add(1);
+  }
+}
+
 /// Whether any queue that this worker may take from holds something.
 bool worker::work_in_sight() noexcept {
   if (!home.injected.empty() || !mailbox.empty()) return true;

@@ -5,15 +5,20 @@
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/verify.hpp"
+#include "support/watchdog.hpp"
 
 #include <weft/runtime/detail/polled_descriptor.hpp>
 #include <weft/runtime/pin.hpp>
 #include <weft/runtime/spawn.hpp>
+#include <weft/runtime/this_fiber.hpp>
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <sys/socket.h>
 #include <unistd.h>
+
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -24,6 +29,7 @@ using weft::detail::readiness;
 using weft::detail::worker;
 using weft::test::run_with;
 using weft::test::verify;
+using weft::test::watchdog;
 
 /// A descriptor that can be read as soon as the test says so.
 class input {
@@ -139,6 +145,37 @@ TEST_CASE("a descriptor stays away from a loop that nobody looks into", "[io][po
       second.wait();
     });
     waits_second.get();
+    computes.get();
+  });
+}
+
+TEST_CASE("a busy worker's loop and timers are served by one that never sleeps", "[crowded_loop]") {
+  watchdog dog{"all workers are awake"};
+  run_with({.workers = 2}, [] {
+    input in;
+    separate_workers both{2};
+    std::atomic<int> served{0};
+    auto const all_served = [&] { return served == 2; };
+    auto yields = weft::spawn([&] {
+      both.arrive();
+      while (!all_served()) weft::yield();
+    });
+    auto computes = weft::spawn([&] {
+      both.arrive();
+      weft::pin_guard const here;
+      auto waits = weft::spawn([&] {
+        in.wait();
+        ++served;
+      });
+      auto sleeps = weft::spawn([&] {
+        weft::sleep_for(1ms);
+        ++served;
+      });
+      while (watched_in_all(*current_worker()) == 0) weft::yield();
+      in.come();
+      spin_until(all_served);
+    });
+    yields.get();
     computes.get();
   });
 }

@@ -9,8 +9,10 @@
 #include "support/watchdog.hpp"
 
 #include <weft/runtime/detail/descriptor_wait.hpp>
+#include <weft/runtime/detail/polled_descriptor.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/offload.hpp>
+#include <weft/runtime/pin.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
 
@@ -23,6 +25,7 @@
 #include <poll.h>
 #include <stdexcept>
 #include <string>
+#include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -31,6 +34,10 @@ using namespace std::chrono_literals;
 using namespace weft::test;
 
 namespace {
+
+using weft::detail::descriptor_outcome;
+using weft::detail::polled_descriptor;
+using weft::detail::readiness;
 
 weft::runtime_options guest() {
   weft::runtime_options options;
@@ -42,6 +49,33 @@ bool readable(int descriptor, int limit_ms) {
   pollfd ready{descriptor, POLLIN, 0};
   return ::poll(&ready, 1, limit_ms) == 1;
 }
+
+/// Two sockets that do not block.
+class socket_pair {
+public:
+  socket_pair() { verify(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends_.data()) == 0); }
+  socket_pair(socket_pair const&) = delete;
+  ~socket_pair() {
+    for (int const end : ends_) ::close(end);
+  }
+  [[nodiscard]] int end(std::size_t which) const { return ends_[which]; }
+  void send(std::size_t from) const { verify(::write(end(from), "x", 1) == 1); }
+  /// Until no more can be written.
+  void fill(std::size_t from) const {
+    std::array<char, 4096> const bytes{};
+    while (::write(end(from), bytes.data(), bytes.size()) > 0) {
+    }
+  }
+  /// Until no more can be read.
+  void drain(std::size_t to) const {
+    std::array<char, 4096> bytes{};
+    while (::read(end(to), bytes.data(), bytes.size()) > 0) {
+    }
+  }
+
+private:
+  std::array<int, 2> ends_{-1, -1};
+};
 
 /// The loop of a program that has one.
 template <class Done>
@@ -96,6 +130,103 @@ TEST_CASE("the descriptor tells of timers, of other threads and of descriptors",
   reads.get();
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+TEST_CASE("what a guest's loop goes on watching is watched while the host waits", "[guest][io]") {
+  watchdog dog{"a guest that disarmed one direction"};
+  for (int round = 0; round < 20; ++round) {  // a tick may poll once more and hide what is to be seen
+    weft::runtime rt{guest()};
+    socket_pair pair;
+    pair.fill(0);
+    pair.send(1);
+    auto const polled = polled_descriptor::make(pair.end(0));
+    auto const wait = [&](readiness what) {
+      polled->exhausted(what);
+      polled_descriptor::use in_use{*polled};
+      verify(in_use.wait(what) == descriptor_outcome::ready);
+    };
+    auto const writes = rt.spawn([&] { wait(readiness::writable); });
+    auto const reads = rt.spawn([&] {
+      wait(readiness::readable);
+      pair.drain(0);
+      polled->exhausted(readiness::readable);
+    });
+    loop_until(rt, [&] { return reads.ready(); });
+    while (rt.poll_once()) {
+    }
+    REQUIRE_FALSE(writes.ready());
+    for (int turn = 0; turn < round; ++turn) (void)rt.poll_once();
+    pair.send(1);  // for nobody
+    REQUIRE(readable(rt.wake_fd(), 10'000));
+    while (rt.poll_once()) {
+    }
+    pair.drain(1);  // now there is room to write
+    REQUIRE(readable(rt.wake_fd(), 10'000));
+    loop_until(rt, [&] { return writes.ready(); });
+  }
+}
+
+TEST_CASE("another runtime's fiber waits for a descriptor that a guest's loop watches", "[guest][io]") {
+  watchdog dog{"a descriptor of a guest's loop"};
+  weft::runtime rt{guest()};
+  socket_pair pair;
+  auto const polled = polled_descriptor::make(pair.end(0));
+  auto const wait = [&](readiness what) {
+    polled->exhausted(what);
+    polled_descriptor::use in_use{*polled};
+    verify(in_use.wait(what) == descriptor_outcome::ready);
+  };
+  auto const reads = rt.spawn([&] { wait(readiness::readable); });
+  while (rt.poll_once()) {
+  }
+  weft::runtime other;
+  auto writes = other.spawn([&] { wait(readiness::writable); });
+  REQUIRE(readable(rt.wake_fd(), 10'000));
+  while (rt.poll_once()) {
+  }
+  writes.get();
+  pair.send(1);
+  loop_until(rt, [&] { return reads.ready(); });
+}
+
+TEST_CASE("a turn that ends before all is done says so, whatever was sent meanwhile", "[guest][io]") {
+  watchdog dog{"a guest with more to do"};
+  weft::runtime rt{guest()};
+  socket_pair pair;
+  std::atomic<bool> in_turn{false};
+  std::atomic<bool> stop{false};
+  weft::event e;
+  auto const polled = polled_descriptor::make(pair.end(0));
+  auto const reads = rt.spawn([&] {  // so that a tick looks into the loop
+    polled->exhausted(readiness::readable);
+    polled_descriptor::use in_use{*polled};
+    verify(in_use.wait(readiness::readable) == descriptor_outcome::ready);
+  });
+  auto const pinned = rt.spawn([&] {
+    weft::pin_guard const here;
+    e.wait();
+  });
+  while (rt.poll_once()) {
+  }
+  std::thread wakes([&] {
+    while (!in_turn) std::this_thread::yield();
+    e.set();
+    stop = true;
+  });
+  auto const spins = rt.spawn([&] {
+    in_turn = true;
+    while (!stop) {
+    }
+    for (;;) weft::yield();
+  });
+  auto const beside = rt.spawn([] {
+    for (;;) weft::yield();
+  });
+  REQUIRE(rt.poll_once(20ms));
+  CHECK(readable(rt.wake_fd(), 0));
+  wakes.join();
+  pair.send(1);
+  loop_until(rt, [&] { return reads.ready() && pinned.ready(); });
 }
 
 TEST_CASE("run drives a guest, and so does its end", "[guest]") {
