@@ -250,11 +250,20 @@ std::string file::read_all(std::size_t limit) {
   return all;
 }
 
+namespace {
+
+/// What write_fully() takes for an offset: one that no file can have must not be taken for the end.
+std::uint64_t place_to_write(detail::open_file const& of, std::uint64_t offset) noexcept {
+  return of.appends() ? at_the_end : std::min(offset, at_the_end - 1);
+}
+
+}  // namespace
+
 // --- writing ---------------------------------------------------------------------------------------------------------
 
 std::size_t file::pwrite(std::span<std::byte const> bytes, std::uint64_t offset, std::error_code& ec) {
   return move_bytes(of_.get(), bytes.size(), ec, [&](file_calls& calls, int fd, std::stop_token const& token) {
-    return write_fully(calls, fd, bytes, of_->appends() ? at_the_end : offset, token);
+    return write_fully(calls, fd, bytes, place_to_write(*of_, offset), token);
   });
 }
 
@@ -265,7 +274,7 @@ std::size_t file::write(std::span<std::byte const> bytes, std::error_code& ec) {
   };
   try {
     (void)move_bytes(of_.get(), bytes.size(), ec, [&](file_calls& calls, int fd, std::stop_token const& token) {
-      return done = write_fully(calls, fd, bytes, of_->appends() ? at_the_end : position_, token);
+      return done = write_fully(calls, fd, bytes, place_to_write(*of_, position_), token);
     });
   } catch (...) {
     advance();  // cancelled, but not undone

@@ -21,6 +21,11 @@ namespace weft::inline v0::io {
   return status == -EINVAL ? 0 : status;
 }
 
+/// Not a device, a FIFO or a socket: who writes to one means what is behind it. (Of a directory rename() says so.)
+[[nodiscard]] inline bool may_be_replaced(file_info const& old) noexcept {
+  return old.is_regular() || old.is_symlink() || old.is_directory();
+}
+
 /// @param renamed  set where that has been done, whatever comes after  @returns an error, or 0
 [[nodiscard]] inline int put_in_place(detail::file_calls& calls, char const* temporary,
                                       std::filesystem::path const& path, bool& renamed) {

@@ -56,15 +56,10 @@ std::vector<endpoint> interleaved(std::vector<endpoint> const& found) {
   return mixed;
 }
 
-tcp_stream connect_to_first(std::vector<endpoint> const& to, std::chrono::nanoseconds stagger,
-                            std::vector<failed_attempt>& failures, std::error_code& ec) {
-  if (to.size() == 1) {
-    auto connected = tcp_stream::connect(to[0], ec);
-    if (ec) failures.push_back({to[0], ec});
-    return connected;
-  }
-  channel<attempt_end> ends{to.size()};  // no attempt waits to say how it ended
-  task_group attempts;                   // goes first: cancels what is left, and waits for it
+namespace {
+
+tcp_stream first_of(task_group& attempts, std::vector<endpoint> const& to, std::chrono::nanoseconds stagger,
+                    channel<attempt_end>& ends, std::vector<failed_attempt>& failures, std::error_code& ec) {
   std::size_t begun = 0;
   std::error_code first_failure;
   for (std::size_t ended = 0; ended < to.size();) {
@@ -93,6 +88,24 @@ tcp_stream connect_to_first(std::vector<endpoint> const& to, std::chrono::nanose
   }
   ec = first_failure;
   return {};
+}
+
+}  // namespace
+
+tcp_stream connect_to_first(std::vector<endpoint> const& to, std::chrono::nanoseconds stagger,
+                            std::vector<failed_attempt>& failures, std::error_code& ec) {
+  if (to.size() == 1) {
+    auto connected = tcp_stream::connect(to[0], ec);
+    if (ec) failures.push_back({to[0], ec});
+    return connected;
+  }
+  channel<attempt_end> ends{to.size()};  // no attempt waits to say how it ended
+  // An attempt that cannot even begin, for want of a stack, says nothing, but cancels the body.
+  return with_task_group([&](task_group& attempts) {
+    auto connected = first_of(attempts, to, stagger, ends, failures, ec);
+    attempts.cancel();  // what is left
+    return connected;
+  });
 }
 
 namespace {

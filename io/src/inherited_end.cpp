@@ -32,15 +32,16 @@ std::size_t least_room(int number) noexcept {
   return ::fstat(number, &about) == 0 && S_ISFIFO(about.st_mode) ? PIPE_BUF : 1;
 }
 
-/// Into an epoll set.  @returns the set, or -1
+/// Into an epoll set.  @returns the set, or the negative error
 int watched_by_set(int number, std::uint32_t events) noexcept {
   int const set = ::epoll_create1(EPOLL_CLOEXEC);
-  if (set < 0) return -1;
+  if (set < 0) return -errno;
   epoll_event event{};
   event.events = events;
   if (::epoll_ctl(set, EPOLL_CTL_ADD, number, &event) == 0) return set;
+  int const error = errno;
   ::close(set);
-  return -1;
+  return -error;
 }
 
 }  // namespace
@@ -57,11 +58,11 @@ bool inherited_end::open_anew() {
   return true;
 }
 
-bool inherited_end::make_gate() {
+int inherited_end::make_gate() {
   int const set = watched_by_set(number_, what_ == readiness::readable ? EPOLLIN : EPOLLOUT);
-  if (set < 0) return false;
+  if (set < 0) return set;
   descriptor_ = open_descriptor{set, kernel_calls()};
-  return true;
+  return 0;
 }
 
 inherited_end::way inherited_end::find_way(std::error_code& ec) {
@@ -73,7 +74,13 @@ inherited_end::way inherited_end::find_way(std::error_code& ec) {
   if (S_ISFIFO(about.st_mode) || (S_ISCHR(about.st_mode) && is_terminal(number_))) {
     if (open_anew()) return way::own;
   }
-  if (S_ISREG(about.st_mode) || !make_gate()) return way::thread;
+  if (S_ISREG(about.st_mode)) return way::thread;
+  if (int const status = make_gate(); status == -EPERM) {
+    return way::thread;  // of its kind nobody can be told whether it is ready
+  } else if (status < 0) {
+    ec = system_error_of(status);
+    return way::unknown;  // out of descriptors or memory: next time there may be some
+  }
   return S_ISSOCK(about.st_mode) ? way::gate_and_socket : way::gate_and_thread;
 }
 

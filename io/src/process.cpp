@@ -253,6 +253,12 @@ process_output process::communicate(std::string_view input, std::size_t limit, s
     }
     talking.wait();
   }
+  auto const take_rest = [](stream& from, std::string& to, bool incomplete) {
+    if (auto const left = from.buffered(); incomplete && left != 0) to = from.read_exactly(left);
+  };
+  bool const incomplete = failed_in || failed_out || failed_err;
+  take_rest(out_, done.out, incomplete);
+  take_rest(err_, done.err, incomplete);
   for (auto const& failed : {failed_in, failed_out, failed_err}) {
     if (failed) ec = failed;
   }

@@ -23,6 +23,11 @@ constexpr std::array stream_names{"standard input", "standard output", "standard
 
 std::string_view name_of(std::string_view variable) noexcept { return variable.substr(0, variable.find('=')); }
 
+bool is_variable(std::string_view text) noexcept {
+  auto const name = name_of(text);
+  return !name.empty() && name.size() != text.size();
+}
+
 /// What execve() takes, which changes none of it.
 std::vector<char*> pointers_to(std::vector<std::string> const& texts) {
   std::vector<char*> pointers;
@@ -67,8 +72,7 @@ bool process_start::check(std::error_code& ec) {
   }
   if (has_nul(options_.directory)) return refuse(ec, "the directory's name has a NUL in it");
   for (auto const& variable : variables_) {
-    auto const name = name_of(variable);
-    if (has_nul(variable) || name.empty() || name.size() == variable.size()) {
+    if (has_nul(variable) || !is_variable(variable)) {
       return refuse(ec, "a variable of its environment has no name, or a NUL in it");
     }
   }
@@ -106,7 +110,9 @@ void process_start::put_together_environment() {
     for (auto const& [name, value] : *options_.environment)
       variables_.push_back(std::string(name).append("=").append(value));
   } else {
-    for (char** v = ::environ; v != nullptr && *v != nullptr; ++v) variables_.emplace_back(*v);
+    for (char** v = ::environ; v != nullptr && *v != nullptr; ++v) {
+      if (is_variable(*v)) variables_.emplace_back(*v);  // who started us may have left anything there
+    }
   }
   auto const& changes = options_.environment_changes;
   std::erase_if(variables_, [&](std::string const& v) { return changes.contains(std::string(name_of(v))); });

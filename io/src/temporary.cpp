@@ -43,11 +43,11 @@ temp_file temp_file::make(std::filesystem::path const& directory, std::filesyste
   auto& calls = detail::current_file_calls();
   auto const place = directory_or_default(directory);
   std::unique_ptr<detail::open_file> of;
+  std::filesystem::path path;
   int number = check_path(place.native());
   try {
     detail::where_it_may_block([&] {
       if (number < 0) return;
-      std::filesystem::path path;
       number = try_temporary_names(calls, place, path, [&](char const* name) {
         return calls.open(name, O_RDWR | O_CREAT | O_EXCL, static_cast<unsigned>(permissions) & 0777U);
       });
@@ -61,11 +61,11 @@ temp_file temp_file::make(std::filesystem::path const& directory, std::filesyste
       }
     });
   } catch (...) {
-    if (of != nullptr) temp_file const made{file_access::make(std::move(of)), calls};
+    if (of != nullptr) temp_file const made{file_access::make(std::move(of)), std::move(path), calls};
     throw;
   }
   set_error(ec, number);
-  return ec ? temp_file{} : temp_file{file_access::make(std::move(of)), calls};
+  return ec ? temp_file{} : temp_file{file_access::make(std::move(of)), std::move(path), calls};
 }
 
 temp_file temp_file::make(std::filesystem::path const& directory, std::filesystem::perms permissions) {
@@ -79,28 +79,32 @@ temp_file& temp_file::operator=(temp_file&& other) noexcept {
   if (this != &other) {
     drop();
     file::operator=(std::move(other));
+    path_ = std::exchange(other.path_, {});
     calls_ = std::exchange(other.calls_, nullptr);
     maker_ = other.maker_;
   }
   return *this;
 }
 
-temp_file::temp_file(file opened, detail::file_calls& calls) noexcept
-    : file(std::move(opened)), calls_(&calls), maker_(::getpid()) {}
+temp_file::temp_file(file opened, std::filesystem::path path, detail::file_calls& calls) noexcept
+    : file(std::move(opened)), path_(std::move(path)), calls_(&calls), maker_(::getpid()) {}
 
 temp_file::~temp_file() { drop(); }
+
+/// It may have been moved out, or another put in its place, by way of the base class.
+bool temp_file::has_its_file() const noexcept { return opened() != nullptr && opened()->path() == path_.native(); }
 
 void temp_file::drop() noexcept {
   auto* const calls = std::exchange(calls_, nullptr);
   if (calls == nullptr || maker_ != ::getpid()) return;
   detail::surely_where_it_may_block([&]() noexcept {
-    (void)opened()->close();
-    (void)uninterrupted([&] { return calls->unlink(opened()->path().c_str()); });
+    if (has_its_file()) (void)opened()->close();
+    (void)uninterrupted([&] { return calls->unlink(path_.c_str()); });
   });
 }
 
 void temp_file::rename_to(std::filesystem::path const& path, std::error_code& ec) {
-  int status = calls_ == nullptr ? -EBADF : check_path(path.native());
+  int status = calls_ == nullptr || !has_its_file() ? -EBADF : check_path(path.native());
   bool renamed = false;
   auto const note = [&] {
     if (renamed) calls_ = nullptr;
@@ -108,10 +112,14 @@ void temp_file::rename_to(std::filesystem::path const& path, std::error_code& ec
   try {
     detail::where_it_may_block([&] {
       if (status < 0) return;
+      file_info old;
+      status = uninterrupted([&] { return calls_->lstat(path.c_str(), old); });
+      if (status == 0 && !may_be_replaced(old)) status = -EINVAL;
+      if (status < 0 && status != -ENOENT) return;
       status = opened()->use(
           [](detail::file_calls& calls, int fd) { return uninterrupted([&] { return calls.fsync(fd); }); });
       if (status == 0) status = opened()->close();
-      if (status == 0) status = put_in_place(*calls_, opened()->path().c_str(), path, renamed);
+      if (status == 0) status = put_in_place(*calls_, path_.c_str(), path, renamed);
     });
   } catch (...) {
     note();

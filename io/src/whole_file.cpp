@@ -59,6 +59,7 @@ public:
     if (!is_there && status != -ENOENT) return status;
     if (is_there && old.is_directory()) return -EISDIR;
     bool const keeps = is_there && old.is_regular();
+    if (is_there && !may_be_replaced(old)) return -EINVAL;  // before all is written
     int const number = make(keeps ? old.permissions & permissions : permissions);
     if (number < 0) return number;
     number_guard file{calls_, number};

@@ -309,8 +309,11 @@ TEST_CASE("offsets that no file can have are refused", "[io][file]") {
       f.truncate(offset, ec);
       CHECK(ec == std::errc::invalid_argument);
     }
-    for (auto const offset : {most - 1, most / 2 + 1}) {
+    for (auto const offset : {most, most - 1, most / 2 + 1}) {
       CHECK(f.pwrite(buffer, offset, ec) == 0);
+      CHECK(ec == std::errc::invalid_argument);
+      f.seek(offset);
+      CHECK(f.write(buffer, ec) == 0);
       CHECK(ec == std::errc::invalid_argument);
     }
     CHECK(f.size() == 0);

@@ -16,6 +16,7 @@
 #include <weft/runtime/simulation.hpp>
 #include <weft/runtime/spawn.hpp>
 
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
@@ -155,6 +156,31 @@ TEST_CASE("what was given away is closed though the process does not start", "[i
   });
 }
 
+TEST_CASE("a stream is given away once: who uses the same options again is refused", "[io][process][bad-input]") {
+  run_clean([] {
+    auto [reader, writer] = weft::io::pipe();
+    process_options const options{.in = redirection::pipe(), .out = redirection::to(std::move(writer))};
+    (void)process::spawn({"true"}, options).wait();
+    std::error_code ec;
+    (void)process::spawn({"true"}, options, ec);  // whose pipe gets the number that the stream had
+    CHECK(ec == std::errc::bad_file_descriptor);
+    CHECK_FALSE(reader.read_line());
+  });
+}
+
+TEST_CASE("an environment with entries that are no variables can be inherited", "[io][process][bad-input]") {
+  run_clean([] {
+    std::array<char, 8> no_sign{"NOSIGN"};
+    std::array<char, 4> no_name{"=x"};
+    std::array<char, 8> good{"W=good"};
+    std::array<char*, 4> odd{no_sign.data(), no_name.data(), good.data(), nullptr};
+    char** const before = std::exchange(::environ, odd.data());
+    auto shows = process::spawn({"/usr/bin/env"}, {.out = redirection::pipe()});
+    ::environ = before;
+    CHECK(shows.communicate().out == "W=good\n");
+  });
+}
+
 TEST_CASE("a process that is none says so", "[io][process][bad-input]") {
   run_clean([] {
     process none;
@@ -209,8 +235,10 @@ TEST_CASE("a program that says too much is left to its owner", "[io][process][ba
     CHECK_FALSE(talks.try_wait());
     auto again = process::spawn({"yes"}, {.out = redirection::pipe()});
     std::error_code ec;
-    (void)again.communicate({}, 1000, ec);
+    auto const said = again.communicate({}, 1000, ec);
     CHECK(ec == std::errc::message_size);
+    CHECK(said.out.size() > 1000);
+    CHECK(said.out.starts_with("y\ny\n"));
   });
 }
 

@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <memory>
 #include <string>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -210,6 +211,23 @@ TEST_CASE("a wait for input ends at its limit and at cancellation", "[io][standa
     weft::yield();
     waiting.cancel();
     CHECK(throws<weft::cancelled>([&] { (void)waiting.get(); }));
+    ends.put("still there\n");
+    CHECK(in.read_line() == "still there");
+  });
+}
+
+TEST_CASE("out of descriptors at first use, a stream says so, and can be waited for later", "[io][standard-streams]") {
+  with_each_kind([](channel_of_bytes& ends, auto const&) {
+    inherited_stream in{ends.reader};
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    rlimit const none{0, before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    std::error_code ec;
+    (void)in.read_line(100, ec);
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    CHECK(ec == std::errc::too_many_files_open);
+    CHECK(throws<weft::timeout_error>([&] { weft::with_timeout(1ms, [&] { (void)in.read_line(); }); }));
     ends.put("still there\n");
     CHECK(in.read_line() == "still there");
   });

@@ -7,6 +7,7 @@
 #include "support/throws.hpp"
 
 #include <weft/io/error.hpp>
+#include <weft/io/temporary.hpp>
 #include <weft/io/testing.hpp>
 #include <weft/io/whole_file.hpp>
 #include <weft/runtime/cancel_scope.hpp>
@@ -16,6 +17,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 #include <vector>
@@ -119,6 +121,21 @@ TEST_CASE("whole files: missing, directory, permission, and a path with a NUL", 
     } catch (std::system_error const& e) {
       CHECK(std::string_view{e.what()}.find("writing '" + (dir / "none" / "a").string()) != std::string_view::npos);
     }
+  });
+}
+
+TEST_CASE("what is no file is not replaced by one", "[io][whole_file][bad-input]") {
+  run_on(some_workers(), [] {
+    scratch const dir;
+    auto const fifo = dir / "fifo";
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    std::error_code ec;
+    write_file(fifo, std::string_view{"text"}, ec);
+    CHECK(ec == std::errc::invalid_argument);
+    auto t = temp_file::make(dir.path());
+    t.rename_to(fifo, ec);
+    CHECK(ec == std::errc::invalid_argument);
+    CHECK(std::filesystem::is_fifo(fifo));
   });
 }
 

@@ -35,7 +35,7 @@ private:
 
   [[nodiscard]] way find_way(std::error_code& ec);
   [[nodiscard]] bool open_anew();
-  [[nodiscard]] bool make_gate();
+  [[nodiscard]] int make_gate();
   [[nodiscard]] short event() const noexcept;
   ssize_t make_call(system_calls& calls, int number, std::byte* data, std::size_t size) const noexcept;
   ssize_t on_thread(std::byte* data, std::size_t size) const;

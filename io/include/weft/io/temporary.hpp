@@ -24,6 +24,7 @@ inline constexpr std::filesystem::perms private_file{0600};
 ///     auto out = io::temp_file::make(target.parent_path(), io::default_permissions);
 ///     io::copy(body, out);
 ///     out.rename_to(target);
+/// What is moved out of it as a `file` alone can be used; the name goes with the temp_file all the same.
 /// @par Cancellation
 /// As of file. The destructor waits, whether or not the caller is cancelled.
 class temp_file : public file {
@@ -40,20 +41,25 @@ public:
     return make(directory, private_file, ec);
   }
   temp_file(temp_file&& other) noexcept
-      : file(std::move(other)), calls_(std::exchange(other.calls_, nullptr)), maker_(other.maker_) {}
+      : file(std::move(other)),
+        path_(std::exchange(other.path_, {})),
+        calls_(std::exchange(other.calls_, nullptr)),
+        maker_(other.maker_) {}
   temp_file& operator=(temp_file&& other) noexcept;
   ~temp_file();
 
   /// Brings what was written to the disk, closes it, and makes it the file `path`, on the same file system, in place of
-  /// what was there: from then on it stays. As write_file() does.
+  /// what was there: from then on it stays. As write_file() does, and refusing what that refuses.
   /// @throws std::system_error  and then it is temporary still, if not open perhaps
   void rename_to(std::filesystem::path const& path);
   void rename_to(std::filesystem::path const& path, std::error_code& ec);
 
 private:
-  temp_file(file opened, detail::file_calls& calls) noexcept;
+  temp_file(file opened, std::filesystem::path path, detail::file_calls& calls) noexcept;
+  [[nodiscard]] bool has_its_file() const noexcept;
   void drop() noexcept;
 
+  std::filesystem::path path_;
   detail::file_calls* calls_ = nullptr;  // null: there is no name to remove
   int maker_ = 0;                        // the process that made it: a child forked from it must not remove it
 };

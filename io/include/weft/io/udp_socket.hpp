@@ -48,8 +48,8 @@ public:
   [[nodiscard]] static udp_socket connect(endpoint const& to);
   [[nodiscard]] static udp_socket connect(endpoint const& to, std::error_code& ec);
 
-  /// From now on send() sends there, and nothing is received from elsewhere. That nobody is there is told by
-  /// std::errc::connection_refused of a later operation. Does not wait.
+  /// From now on send() sends there, and nothing is received from elsewhere but what has arrived by now. That nobody is
+  /// there is told by std::errc::connection_refused of a later operation. Does not wait.
   void set_peer(endpoint const& to);
   void set_peer(endpoint const& to, std::error_code& ec);
 

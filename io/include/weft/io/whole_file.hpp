@@ -30,7 +30,7 @@ namespace weft::inline v0::io {
 /// in the same directory, brought to the disk, and renamed. Whoever reads `path` meanwhile, or after a power failure,
 /// finds either the old contents or the new. A file that was there keeps its permissions (but is another file: names
 /// that it has elsewhere keep the old contents, and a symbolic link is replaced, not followed); else
-/// `permissions` are the new one's.
+/// `permissions` are the new one's. A device, a FIFO or a socket is not replaced: std::errc::invalid_argument.
 /// @throws std::system_error  and then nothing is left of the temporary name. What fails when the new contents are in
 ///   place already, to bring the new name to the disk, is told, too.
 /// @par Cancellation

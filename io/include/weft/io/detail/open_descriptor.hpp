@@ -46,8 +46,8 @@ public:
   ~open_descriptor() { close(); }
 
   [[nodiscard]] bool is_open() const noexcept { return polled_ != nullptr && !polled_->closed(); }
-  /// -1: none.
-  [[nodiscard]] int number() const noexcept { return polled_ != nullptr ? polled_->number() : -1; }
+  /// -1: none, or closed by now, and others may have the number.
+  [[nodiscard]] int number() const noexcept { return is_open() ? polled_->number() : -1; }
   [[nodiscard]] system_calls& calls() const noexcept { return *calls_; }
   /// Null: none.
   [[nodiscard]] polled_descriptor* polled() const noexcept { return polled_.get(); }
