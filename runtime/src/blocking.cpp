@@ -17,7 +17,9 @@ away_from_worker::away_from_worker() noexcept {
 away_from_worker::~away_from_worker() {
   if (left_ == nullptr) return;
   // The fiber may be on another worker by now, and another may be away here. Noted for the monitor alone, as a hint.
-  if (left_->away.get() == current_fiber()) left_->away = before_;
+  // `before_` may have come back from elsewhere meanwhile.
+  fiber_record* const self = current_fiber();
+  if (left_->away.get() == self) left_->away = before_ == self ? self : nullptr;
   left_->home.away.dismiss();
 }
 

@@ -188,9 +188,7 @@ bool job_pool::withdraw(offload_job& job) noexcept {
 
 bool job_pool::enter() noexcept {
   // acq_rel, as in leave() and close(): all that those did who left is visible to who finds the pool drained.
-  if ((users_.fetch_add(2, std::memory_order_acq_rel) & 1U) == 0) return true;
-  leave();
-  return false;
+  return (users_.fetch_add(2, std::memory_order_acq_rel) & 1U) == 0;
 }
 
 void job_pool::leave() noexcept {
@@ -214,13 +212,22 @@ void job_pool::serve(std::list<member>::iterator me) noexcept {
         ++coming_;
       }
       lock.unlock();
-      finish(*std::exchange(ended, nullptr));
-      if (spins) (void)threads_spin_.spin([this] { return queued() != 0; });
+      bool const was_left = tell_end(*ended);
+      if (spins && !was_left) (void)threads_spin_.spin([this] { return queued() != 0; });
       lock.lock();
+      waiter* called = nullptr;
       if (spins) {
         spinning_.store(false, relaxed);
         --coming_;
+        if (was_left) called = call_sleeper();  // in our place: who left it may have left much to be destroyed
       }
+      if (was_left) {
+        lock.unlock();
+        if (called != nullptr) called->wake();
+        clear_up(*ended);
+        lock.lock();
+      }
+      ended = nullptr;
       continue;
     }
     if (job == nullptr) {
@@ -230,9 +237,11 @@ void job_pool::serve(std::list<member>::iterator me) noexcept {
     waiter* const admitted = admit();
     waiter* const called = call_sleeper();
     lock.unlock();
-    if (ended != nullptr) finish(*std::exchange(ended, nullptr));
+    bool const was_left = ended != nullptr && tell_end(*ended);
     if (called != nullptr) called->wake();
     if (admitted != nullptr) admitted->wake();
+    if (was_left) clear_up(*ended);
+    ended = nullptr;
     this_job = job;
     {
       context_scope const of_caller{std::move(job->context)};
@@ -274,7 +283,8 @@ bool job_pool::sleep(std::list<member>::iterator me, std::unique_lock<std::mutex
   return false;
 }
 
-void job_pool::finish(offload_job& job) noexcept {
+/// @returns whether it has been left; if not, it is gone
+bool job_pool::tell_end(offload_job& job) noexcept {
   bool left = false;
   {
     wait_list::section end{job.end};
@@ -282,11 +292,18 @@ void job_pool::finish(offload_job& job) noexcept {
     end.set_flags(end.flags() | offload_job::ended);
     while (wait_node* const node = end.pop_front()) (void)node->owner->notify();
   }  // if it has not been left, the job is gone once the section ends
-  if (!left) return;
+  return left;
+}
+
+/// After a job that has been left. Its remains are the user's, and their destructors may call the pool: they are a part
+/// of the job still.
+void job_pool::clear_up(offload_job& job) noexcept {
   scheduler* const home = job.home;
+  this_job = &job;
   report_failure(job);
   if (home != nullptr) home->left.remove(job);
   job.discard();
+  this_job = nullptr;
   if (home != nullptr) home->left.done();
   if (!of_runtime()) leave();
 }

@@ -80,7 +80,7 @@ public:
   void submit(offload_job& job);
   /// Takes `job` out again.  @returns false if it has been started
   [[nodiscard]] bool withdraw(offload_job& job) noexcept;
-  /// A caller comes in; not for a runtime's pools.  @returns false if it must not
+  /// A caller comes in; not for a runtime's pools.  @returns false if it must not, and then leave() is due all the same
   [[nodiscard]] bool enter() noexcept;
   /// A caller that came in, or a job that it left, is done with the pool, which may then be gone.
   void leave() noexcept;
@@ -127,7 +127,8 @@ private:
   void serve(std::list<member>::iterator me) noexcept;
   [[nodiscard]] bool sleep(std::list<member>::iterator me, std::unique_lock<std::mutex>& lock) noexcept;
   [[nodiscard]] offload_job* take(member& me) noexcept;
-  void finish(offload_job& job) noexcept;
+  [[nodiscard]] static bool tell_end(offload_job& job) noexcept;
+  void clear_up(offload_job& job) noexcept;
   void spin() const noexcept;
   void submit_slowly(offload_job& job);
   [[nodiscard]] bool try_append(offload_job& job, waiter*& called);

@@ -13,6 +13,8 @@
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/waiter.hpp>
 
+#include <optional>
+
 namespace weft::inline v0::detail {
 
 namespace {
@@ -73,6 +75,10 @@ class visit {
 public:
   explicit visit(job_pool& pool) : pool_(pool.of_runtime() ? nullptr : &pool) {
     if (pool_ == nullptr || pool_->enter()) return;
+    struct left {
+      job_pool* pool;
+      ~left() { pool->leave(); }
+    } const last{pool_};  // after which the pool may go
     throw runtime_stopped("weft: the offload pool '" + pool_->name() + "' has been shut down and takes no more calls");
   }
   visit(visit const&) = delete;
@@ -121,7 +127,10 @@ std::size_t choose_turns(worker& w) noexcept {
 }
 
 /// After some turns for others, who may cancel it meanwhile.
-job_outcome run_in_place(offload_job& job, std::stop_source& stop) {
+/// @param pool  the user's own, or null: it counts its calls wherever they run
+job_outcome run_in_place(job_pool* pool, offload_job& job, std::stop_source& stop) {
+  std::optional<visit> inside;
+  if (pool != nullptr) inside.emplace(*pool);
   check_cancelled();
   for (auto turns = choose_turns(*current_worker()); turns > 0; --turns) {
     this_fiber::yield();
@@ -162,7 +171,7 @@ job_outcome pass_job(job_route route, offload_job& job, std::stop_source& stop, 
     if (pool == nullptr) throw no_runtime("weft::offload: not called on a fiber");
     job.within = outer;
   } else if (w->home.world != nullptr && w->home.world->calls_in_place()) {
-    return run_in_place(job, stop);
+    return run_in_place(pool, job, stop);
   } else {
     if (pool == nullptr) {
       pool = route.of_runtime == job_route::kind::computing ? &w->home.offload : &w->home.blocking;

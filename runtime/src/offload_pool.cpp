@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <unistd.h>
 
 namespace weft::inline v0 {
 
@@ -35,11 +36,15 @@ detail::job_pool_options checked(offload_pool_options&& o) {
 
 }  // namespace
 
-offload_pool::offload_pool(offload_pool_options options) : report_every_(options.report_every) {
+offload_pool::offload_pool(offload_pool_options options) : report_every_(options.report_every), maker_(::getpid()) {
   pool_ = std::make_unique<detail::job_pool>(checked(std::move(options)));
 }
 
 offload_pool::~offload_pool() {
+  if (maker_ != ::getpid()) {
+    (void)pool_.release();
+    return;
+  }
   if (pool_->is_mine()) {
     detail::fatal("an offload pool is destroyed within one of its own calls, which would wait for itself");
   }

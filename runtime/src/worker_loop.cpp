@@ -249,7 +249,7 @@ time_point worker::time_to_look(std::chrono::nanoseconds interval) noexcept {
   auto at = present + interval;
   for (auto const& w : home.workers) {
     if (w.get() == this) continue;
-    if (auto const next = w->timers.next(); next != never) at = std::min(at, next + patience);
+    if (auto const next = w->timers.next(); next != never) at = std::min(at, add(next, patience));
   }
   return std::max(at, present + shortest);
 }

@@ -13,6 +13,7 @@
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/inspect.hpp>
 #include <weft/runtime/offload.hpp>
+#include <weft/runtime/offload_pool.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
 
@@ -323,4 +324,26 @@ TEST_CASE("rule 23: a child forked while no runtime runs may use weft", "[runtim
   auto const d = run_in_child([] { ::_exit(weft::run([] { return weft::spawn([] { return 4; }).get(); })); });
   CHECK(d.exited);
   CHECK(d.status == 4);
+}
+
+TEST_CASE("rule 23: a child forked while a pool is busy may destroy the pool, and end",
+          "[runtime][rule23][hazard][H21]") {
+  std::atomic<bool> started{false};
+  std::atomic<bool> go_on{false};
+  auto pool = std::make_unique<weft::offload_pool>(weft::offload_pool_options{.threads = 1});
+  std::thread caller{[&] {
+    pool->run([&] {
+      started = true;
+      while (!go_on) std::this_thread::yield();
+    });
+  }};
+  while (!started) std::this_thread::yield();
+  auto const end = fork_and_wait([&] {
+    pool.reset();
+    ::_exit(0);
+  });
+  go_on = true;
+  caller.join();
+  CHECK(end.exited);
+  CHECK(end.status == 0);
 }

@@ -27,6 +27,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -203,6 +204,36 @@ TEST_CASE("abandon: the shutdown of the caller's runtime waits for calls that we
   state->gate.set();
   CHECK(rt.shutdown(1h));
   CHECK(state->finished.is_set());
+}
+
+TEST_CASE("abandon: the result of a call that was left may call the pool when it is destroyed", "[offload][abandon]") {
+  auto const state = std::make_shared<shared_state>();
+  auto const closed = std::make_shared<std::atomic<bool>>(false);
+  weft::offload_pool pool{{.threads = 1}};
+  struct handle {
+    weft::offload_pool* pool;
+    std::shared_ptr<std::atomic<bool>> closed;
+    handle(weft::offload_pool& of, std::shared_ptr<std::atomic<bool>> flag) : pool(&of), closed(std::move(flag)) {}
+    handle(handle&& other) noexcept : pool(std::exchange(other.pool, nullptr)), closed(std::move(other.closed)) {}
+    ~handle() {
+      if (pool != nullptr) pool->run([this] { *closed = true; });
+    }
+  };
+  run_on(some_workers(), [&] {
+    auto t = weft::spawn([&] {
+      (void)pool.run(abandon, [state, &pool, closed] {
+        state->started.set();
+        state->gate.wait();
+        return handle{pool, closed};
+      });
+    });
+    state->started.wait();
+    t.cancel();
+    t.wait();
+    state->gate.set();
+    verify(pool.shutdown(1h));
+    verify(closed->load());
+  });
 }
 
 TEST_CASE("abandon: a pool's shutdown waits for calls that were left", "[offload_pool][abandon][rule21]") {

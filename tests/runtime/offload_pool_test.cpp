@@ -10,6 +10,8 @@
 #include "support/throws.hpp"
 #include "support/verify.hpp"
 
+#include <weft/runtime/error.hpp>
+#include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
 
@@ -305,6 +307,18 @@ TEST_CASE("pool: shutdown names the calls that remain at its limit: the call, th
   named.get();
   nameless.get();
   CHECK(pool.shutdown(1h));
+}
+
+TEST_CASE("pool: in virtual time, too, shutdown waits for calls, and then none is taken", "[offload_pool]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    weft::offload_pool pool{{.threads = 1}};
+    auto const calls = weft::spawn([&] { pool.run([] { weft::testing::spend(1s); }); });
+    weft::sleep_for(1ms);
+    verify(!pool.shutdown(0s));
+    verify(!calls.ready());
+    verify(pool.shutdown(1h));
+    verify(throws<weft::runtime_stopped>([&] { pool.run([] {}); }));
+  });
 }
 
 TEST_CASE("pool: shutdown parks only the fiber that calls it, and can be cancelled", "[offload_pool]") {

@@ -90,6 +90,7 @@ private:
 
   std::unique_ptr<detail::job_pool> pool_;
   std::chrono::nanoseconds report_every_;
+  int maker_;  // the process: in a child forked from it there are no threads to wait for
 };
 
 }  // namespace weft::inline v0

@@ -83,14 +83,17 @@ public:
   /// claim() and wake() at once, for who has nothing to hand over.
   [[nodiscard]] outcome notify(wake_cause cause) noexcept { return close(claimed_bit | woken_bit | encode(cause)); }
 
-  /// After the party's registers are saved: says that it may be made runnable.
-  /// @returns false if the wait has ended already: then the caller must make the party runnable.
+  /// After the party's registers are saved: says that it may be made runnable. Once it has been said, the ticket may be
+  /// gone.
+  /// @returns false if the wait has ended already, or the party is to look: then the caller must make it runnable
   [[nodiscard]] bool park() noexcept {
-    // release: publishes the saved registers to wake(). acquire: pairs with wake(), for the caller that runs the party.
-    auto const seen = word_.fetch_or(parked_bit, acq_rel);
-    if ((seen & (woken_bit | poked_bit)) == 0) [[likely]]
-      return true;
-    return (seen & woken_bit) == 0 && !leave_parking();
+    auto seen = word_.load(acquire);  // pairs with wake() and poke(), for the caller that runs the party
+    do {
+      if (goes_on(seen)) [[unlikely]]
+        return false;
+      // release: publishes the saved registers to wake(). acquire: as above.
+    } while (!word_.compare_exchange_weak(seen, seen | parked_bit, acq_rel, acquire));
+    return true;
   }
 
   /// Something that the party may have to look at has changed, and whoever changed it has written that before. Any
@@ -127,10 +130,7 @@ public:
 
   /// Whether there is no need to park: the party has been woken, or poked in a wait that heeds that.
   /// acquire: pairs with wake() and notify().
-  [[nodiscard]] bool goes_on() const noexcept {
-    auto const seen = word_.load(acquire);
-    return (seen & woken_bit) != 0 || (seen & (poked_bit | heeds_bit | claimed_bit)) == (poked_bit | heeds_bit);
-  }
+  [[nodiscard]] bool goes_on() const noexcept { return goes_on(word_.load(acquire)); }
 
   /// True once the winner has woken the party.  acquire: pairs with wake() and notify().
   [[nodiscard]] bool woken() const noexcept { return (word_.load(acquire) & woken_bit) != 0; }
@@ -208,6 +208,10 @@ private:
   static constexpr unsigned cause_shift = 13;                // set together with woken
   static constexpr std::uint32_t sticky = open_bit - 1U;
 
+  static constexpr bool goes_on(std::uint32_t seen) noexcept {
+    return (seen & woken_bit) != 0 || (seen & (poked_bit | heeds_bit | claimed_bit)) == (poked_bit | heeds_bit);
+  }
+
   static constexpr std::uint32_t encode(wake_cause cause) noexcept {
     return static_cast<std::uint32_t>(cause) << cause_shift;
   }
@@ -221,18 +225,6 @@ private:
       // who cancels looks at nothing but this word. It reads nothing either: who is refused learns why from reason() or
       // by heed_poke(), which acquire.
     } while (!word_.compare_exchange_weak(seen, (seen & sticky) | open_bit | bits, relaxed, relaxed));
-    return true;
-  }
-
-  /// A party that has just parked finds that it has been poked.
-  /// @returns true if it has left its parking again: then the caller must make it runnable
-  [[gnu::noinline]] bool leave_parking() noexcept {
-    auto seen = word_.load(acquire);
-    do {
-      if ((seen & (heeds_bit | claimed_bit)) != heeds_bit) return false;  // it stays: its end is decided, or it is deaf
-      if ((seen & parked_bit) == 0) return false;                         // another poke has taken it out
-      // acquire: pairs with poke(), for the caller that runs the party.
-    } while (!word_.compare_exchange_weak(seen, seen & ~parked_bit, acq_rel, relaxed));
     return true;
   }
 
