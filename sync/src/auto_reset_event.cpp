@@ -20,22 +20,31 @@ void auto_reset_event::reset() noexcept {
   line.set_flags(0);
 }
 
+namespace {
+
+/// Takes the signal if there is one.
+bool take(detail::wait_list::section& line, std::uintptr_t set_flag) noexcept {
+  bool const was_set = line.flags() == set_flag;
+  if (was_set) line.set_flags(0);
+  return was_set;
+}
+
+}  // namespace
+
+bool auto_reset_event::try_wait() noexcept {
+  if (list_.try_set_flags(set_flag, 0)) return true;
+  if (list_.flags() != set_flag) return false;
+  detail::wait_list::section line{list_};  // another held the lock
+  return take(line, set_flag);
+}
+
 bool auto_reset_event::wait_until_(time_point deadline) {
   detail::check_cancelled();
   if (try_wait()) return true;
-  // Also where it only tries: try_wait() does not see a signal while another holds the lock.
-  auto const take = [](auto& line) {
-    bool const was_set = line.flags() == set_flag;
-    if (was_set) line.set_flags(0);
-    return was_set;
-  };
-  if (detail::only_tries(deadline)) {
-    detail::wait_list::section line{list_};
-    return take(line);
-  }
+  if (detail::only_tries(deadline)) return false;
   waiter self{"event"};
   detail::wait_node node{self};
-  return detail::wait_in_line(list_, node, self, deadline, take);
+  return detail::wait_in_line(list_, node, self, deadline, [](auto& line) { return take(line, set_flag); });
 }
 
 }  // namespace weft::inline v0

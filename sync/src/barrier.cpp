@@ -28,8 +28,10 @@ barrier::barrier(std::ptrdiff_t parties) : parties_(parties) {
 detail::wait_node* barrier::dismiss(detail::wait_list::section& line, bool as_broken) noexcept {
   detail::wait_node* claimed = nullptr;
   detail::wait_node** last = &claimed;
+  std::ptrdiff_t index = 0;  // given now, for some may have left the line
   while (detail::wait_node* const first = line.pop_front()) {
     static_cast<barrier_node&>(*first).state = as_broken ? barrier_node::fate::broken : barrier_node::fate::passes;
+    static_cast<barrier_node&>(*first).index = index++;
     if (!first->owner->claim()) continue;  // it sees its fate when it leaves
     *last = first;
     last = &first->next;
@@ -51,13 +53,14 @@ std::ptrdiff_t barrier::wait_until_(time_point deadline) {
     if (last) {
       others = dismiss(line, false);
     } else if (!tries) {
-      node.index = waiting_++;
+      ++waiting_;
       line.push_back(node);
     }
   }
   if (last) {
-    detail::wake_all(others);
-    return parties_ - 1;
+    auto const index = parties_ - 1;
+    detail::wake_all(others);  // from here on the barrier may be gone
+    return index;
   }
   if (tries) throw timeout_error("weft::barrier: the others have not come in time");
   auto const cause = self.wait(deadline);

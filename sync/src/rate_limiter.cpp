@@ -24,25 +24,53 @@ rate_limiter::rate_limiter(std::ptrdiff_t n, std::chrono::nanoseconds per, exact
 
 bool rate_limiter::take(time_point at) noexcept {
   if (at < full_at_ && full_at_ - at > tolerance_) return false;
-  full_at_ = std::max(full_at_, at) + interval_;
+  full_at_ = detail::add(std::max(full_at_, at), interval_);
   return true;
 }
 
 bool rate_limiter::try_acquire() {
-  if (!turn_.try_acquire()) return false;
-  scoped_permit const turn{turn_};
-  return take(detail::present());
+  auto const at = detail::present();
+  detail::wait_list::section const held{lock_};
+  return waiting_ == 0 && take(at);
 }
 
+/// Counts itself among those who wait before anybody who comes later looks.
+class rate_limiter::place {
+public:
+  explicit place(rate_limiter& in) noexcept : in_(in) {}
+  place(place const&) = delete;
+  ~place() {
+    detail::wait_list::section const held{in_.lock_};
+    --in_.waiting_;
+  }
+
+private:
+  rate_limiter& in_;
+};
+
 bool rate_limiter::acquire_until_(time_point deadline) {
+  detail::check_cancelled();
+  {
+    auto const at = detail::present();
+    detail::wait_list::section const held{lock_};
+    if (waiting_ == 0 && take(at)) return true;
+    if (deadline <= at) return false;
+    ++waiting_;
+  }
+  place const in_line{*this};
   if (!turn_.try_acquire_until(deadline)) return false;
   scoped_permit const turn{turn_};
-  while (!take(detail::present())) {
-    auto const next = full_at_ - tolerance_;
+  for (;;) {
+    auto const at = detail::present();
+    time_point next{};
+    {
+      detail::wait_list::section const held{lock_};
+      if (take(at)) return true;
+      next = full_at_ - tolerance_;
+    }
     if (next > deadline) return false;
     sleep_until(next);
   }
-  return true;
 }
 
 }  // namespace weft::inline v0

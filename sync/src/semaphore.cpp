@@ -34,21 +34,24 @@ bool semaphore::acquire_until_(time_point deadline) {
 
 void semaphore::release(std::ptrdiff_t permits) {
   if (permits < 0) throw std::invalid_argument("weft::semaphore::release: a negative number of permits");
-  while (permits > 0) {
-    detail::wait_node* first = nullptr;
-    {
-      detail::wait_list::section line{list_};
-      if (permits > most_ - count_) {
-        throw std::overflow_error("weft::semaphore::release: more permits than there were at the beginning");
-      }
-      first = detail::claim_first(line);
-      if (first == nullptr) {
-        count_ += permits;
-        return;
-      }
+  detail::wait_node* claimed = nullptr;
+  {
+    detail::wait_list::section line{list_};
+    if (permits > most_ - count_) {
+      throw std::overflow_error("weft::semaphore::release: more permits than there were at the beginning");
     }
-    first->owner->wake(placement::next);  // from here on the semaphore may be gone, if that was the last permit
-    --permits;
+    for (detail::wait_node** last = &claimed; permits > 0; --permits) {
+      detail::wait_node* const next = detail::claim_first(line);
+      if (next == nullptr) break;
+      *last = next;
+      last = &next->next;
+    }
+    count_ += permits;
+  }
+  while (claimed != nullptr) {
+    detail::wait_node* const next = claimed->next;  // the node is gone as soon as its waiter has been woken
+    claimed->owner->wake(placement::next);          // and with the last, the semaphore may be
+    claimed = next;
   }
 }
 

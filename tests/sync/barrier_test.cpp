@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/scale.hpp"
+#include "support/sequence.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
@@ -14,8 +15,10 @@
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timeout.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <random>
 #include <set>
 #include <stdexcept>
@@ -53,6 +56,26 @@ TEST_CASE("a barrier lets nobody through before all have come, round after round
   for (auto& i : indices) each_once = each_once && i.load() == (1 << parties) - 1;
   CHECK(each_once);
   CHECK(b.waiting() == 0);
+}
+
+TEST_CASE("after one has given up each still gets a number of its own", "[barrier]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    weft::barrier b{3};
+    sequence<std::ptrdiff_t> indices;
+    auto const wait = [&] { indices.add(b.wait()); };
+    auto gives_up = weft::spawn([&] { verify(throws<weft::timeout_error>([&] { (void)b.wait_for(2ms); })); });
+    weft::sleep_for(1ms);
+    auto first = weft::spawn(wait);
+    gives_up.get();
+    auto second = weft::spawn(wait);
+    weft::sleep_for(1ms);
+    wait();
+    first.get();
+    second.get();
+    auto steps = indices.steps();
+    std::sort(steps.begin(), steps.end());
+    verify(steps == std::vector<std::ptrdiff_t>{0, 1, 2});
+  });
 }
 
 TEST_CASE("who gives up has not come", "[barrier]") {

@@ -57,6 +57,29 @@ TEST_CASE("set wakes all who wait, in the order in which they came", "[event]") 
   });
 }
 
+TEST_CASE("a reset by one who was woken is not undone by the set() that woke it", "[event]") {
+  watchdog dog{"an event that is reset while it is being set"};
+  constexpr int fibers = 3000;
+  for (int round = 0; round < 5; ++round) {
+    weft::runtime rt{on(1)};
+    weft::event e;
+    std::atomic<bool> all_wait{false};
+    std::vector<weft::task<void>> tasks;
+    for (int i = 0; i < fibers; ++i) {
+      tasks.push_back(rt.spawn([&, i] {
+        e.wait();
+        if (i == 0) e.reset();
+      }));
+    }
+    auto const last = rt.spawn([&] { all_wait = true; });
+    while (!all_wait) std::this_thread::yield();
+    e.set();
+    for (auto& t : tasks) t.get();
+    CHECK_FALSE(e.is_set());
+    dog.feed();
+  }
+}
+
 TEST_CASE("who has been woken stays woken though the event is reset at once", "[event]") {
   run_on(some_workers(), [] {
     weft::event e;

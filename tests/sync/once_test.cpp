@@ -187,6 +187,34 @@ TEST_CASE("a rate limiter serves in order, and who is cancelled does not count",
   });
 }
 
+TEST_CASE("a rate limiter refuses nobody for another who only tries", "[rate_limiter]") {
+  auto const all = 2 * static_cast<int>(scaled(500'000));
+  weft::rate_limiter limit{all, 1h};
+  std::atomic<int> missing{2};
+  std::atomic<int> passed{0};
+  auto const tries = [&] {
+    for (--missing; missing != 0;) {
+    }
+    int mine = 0;
+    for (int i = 0; i < all / 2; ++i) mine += limit.try_acquire() ? 1 : 0;
+    passed += mine;
+  };
+  std::thread beside{tries};
+  tries();
+  beside.join();
+  CHECK(passed == all);
+}
+
+TEST_CASE("a rate limiter for all times is full after its burst", "[rate_limiter][bad-input]") {
+  weft::rate_limiter once{1, std::chrono::hours::max()};
+  CHECK(once.try_acquire());
+  CHECK_FALSE(once.try_acquire());
+  CHECK_FALSE(once.try_acquire_for(0s));
+  weft::rate_limiter some{5, std::chrono::nanoseconds::max()};
+  for (int i = 0; i < 5; ++i) CHECK(some.try_acquire());
+  CHECK_FALSE(some.try_acquire());
+}
+
 TEST_CASE("bad rates are refused", "[rate_limiter][bad-input]") {
   CHECK_THROWS_AS((weft::rate_limiter{0, 1s}), std::invalid_argument);
   CHECK_THROWS_AS((weft::rate_limiter{1, 0s}), std::invalid_argument);

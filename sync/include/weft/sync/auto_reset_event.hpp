@@ -28,7 +28,7 @@ public:
   /// Takes back a signal that nobody has got.
   void reset() noexcept;
   /// Takes the signal if there is one. Never waits.
-  [[nodiscard]] bool try_wait() noexcept { return list_.try_set_flags(set_flag, 0); }
+  [[nodiscard]] bool try_wait() noexcept;
 
   /// Waits for a signal. A cancellation point, even where it need not wait; cancelled means that none was taken.
   void wait() { (void)wait_until_(never); }

@@ -4,6 +4,7 @@
 /// "generic cell rate algorithm", ITU-T I.371).
 
 #include <weft/runtime/clock.hpp>
+#include <weft/runtime/detail/wait_list.hpp>
 #include <weft/sync/semaphore.hpp>
 
 #include <chrono>
@@ -43,14 +44,17 @@ public:
 
 private:
   struct exact {};
+  class place;
   rate_limiter(std::ptrdiff_t n, std::chrono::nanoseconds per, exact);
   bool acquire_until_(time_point deadline);
   bool take(time_point present) noexcept;
 
   std::chrono::nanoseconds const interval_;   // between two, in the long run
   std::chrono::nanoseconds const tolerance_;  // by how much one may come before its time
-  semaphore turn_{1};                         // whose turn it is to wait, or to count
-  time_point full_at_{time_point::min()};     // when the bucket is full; guarded by turn_
+  semaphore turn_{1};                         // whose turn it is to wait
+  detail::wait_list lock_;                    // nobody waits in it; guards the next two
+  std::ptrdiff_t waiting_ = 0;                // in line, or asleep
+  time_point full_at_{time_point::min()};     // when the bucket is full
 };
 
 }  // namespace weft::inline v0

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace weft::inline v0::detail {
 
@@ -111,14 +112,8 @@ public:
     /// Takes `node` out if it is in.
     void remove(Node& node) noexcept {
       if (node.next == nullptr) return;
-      if (node.next == &node) {
-        set_head(nullptr);
-      } else {
-        node.next->prev = node.prev;
-        node.prev->next = node.next;
-        if (head() == &node) set_head(node.next);
-      }
-      node.next = node.prev = nullptr;
+      if (head() == &node) set_head(node.next == &node ? nullptr : node.next);
+      unlink(node);
     }
 
     /// The oldest, or null; it stays in.
@@ -144,8 +139,7 @@ public:
       while (most > 0) {
         Node* const node = pop_front();
         if (node == nullptr) break;
-        if (!node->owner->claim()) continue;
-        if constexpr (requires { node->chosen; }) node->chosen = true;
+        if (!claim(*node)) continue;
         *last = node;
         last = &node->next;
         --most;
@@ -154,6 +148,29 @@ public:
     }
 
   private:
+    friend class basic_wait_list;
+
+    [[nodiscard]] static bool claim(Node& node) noexcept {
+      if (!node.owner->claim()) return false;
+      if constexpr (requires { node.chosen; }) node.chosen = true;
+      return true;
+    }
+    /// Out of its circle.
+    static void unlink(Node& node) noexcept {
+      node.next->prev = node.prev;
+      node.prev->next = node.next;
+      node.next = node.prev = nullptr;
+    }
+    /// Claims the oldest that can be claimed, which stays in front, and takes out those before it.
+    [[nodiscard]] Node* claim_front() noexcept {
+      Node* node = head();
+      while (node != nullptr && !claim(*node)) {
+        (void)pop_front();
+        node = head();
+      }
+      return node;
+    }
+
     Node* head() const noexcept { return reinterpret_cast<Node*>(word_ & ~(flag_mask | lock_bit)); }
     void set_head(Node* node) noexcept { word_ = (word_ & flag_mask) | reinterpret_cast<std::uintptr_t>(node); }
 
@@ -161,8 +178,8 @@ public:
     std::uintptr_t word_;  // what the list's word will be, less the lock bit
   };
 
-  /// Sets the flags for good and wakes everyone. The list may die with the first of them that goes on, so none does
-  /// while the list is still needed: one that has been claimed is always held back until the others have been, too.
+  /// Sets the flags and wakes everyone who waits at that moment. The list may die when all have gone on, so one that
+  /// has been claimed is always held back until the others have been, too.
   [[gnu::noinline]] void set_flags_and_wake(std::uintptr_t flags) noexcept;
 
   /// Waits until nobody holds the lock. Who was notified by someone who then releases the lock, and may now free the
@@ -209,24 +226,49 @@ std::uintptr_t basic_wait_list<Node, Atomics>::lock_slowly() noexcept {
 
 template <class Node, class Atomics>
 void basic_wait_list<Node, Atomics>::set_flags_and_wake(std::uintptr_t flags) noexcept {
-  // Few at a time: what claiming brought into the cache is still there for waking.
+  // Few at a time: what claiming brought into the cache is still there for waking. Who waits now forms a circle of its
+  // own meanwhile, in which the last that has been claimed stays: it cannot leave, as all others can, under the lock.
   constexpr std::size_t at_once = 32;
-  link claimed = nullptr;
-  bool alone = true;  // and can go first
+  Node* newest = nullptr;
+  bool first_batch = true;
+  std::size_t total = 0;
   for (bool more = true; more;) {
+    link claimed = nullptr;
     link* last = &claimed;
-    if (claimed != nullptr) last = &claimed->next;  // the one held back
+    auto const take_out = [&last](Node& node) {
+      section::unlink(node);
+      *last = &node;
+      last = &node.next;
+    };
     {
       section list{*this};
-      list.set_flags(flags);
-      (void)list.claim(at_once, last);
-      more = !list.empty();
-      alone = alone && !more && claimed != nullptr && claimed->next == nullptr;
+      if (std::exchange(first_batch, false)) {
+        list.set_flags(flags);
+        newest = list.claim_front();
+        if (newest == nullptr) return;
+        list.set_head(nullptr);
+        ++total;
+      }
+      for (std::size_t n = 0; n < at_once && more;) {
+        Node* const node = newest->next;
+        more = node != newest;
+        if (!more) break;
+        if (!section::claim(*node)) {
+          section::unlink(*node);
+          continue;
+        }
+        take_out(*newest);
+        newest = node;
+        ++n;
+      }
+      if (!more) take_out(*newest);
+      *last = nullptr;
     }
-    while (claimed != nullptr && !(more && claimed->next == nullptr)) {
+    total += claimed != nullptr && claimed->next != nullptr;
+    while (claimed != nullptr) {
       Node* const node = claimed;
       claimed = node->next;  // the node is gone as soon as its waiter has been woken
-      node->owner->wake(alone ? placement::next : placement::back);
+      node->owner->wake(total == 1 && !more ? placement::next : placement::back);
     }
   }
 }
