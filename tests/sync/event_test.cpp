@@ -61,7 +61,8 @@ TEST_CASE("a reset by one who was woken is not undone by the set() that woke it"
   watchdog dog{"an event that is reset while it is being set"};
   constexpr int fibers = 3000;
   for (int round = 0; round < 5; ++round) {
-    weft::runtime rt{weft::testing::fifo()};
+    weft::runtime rt{on(1)};
+    if (rt.workers() != 1) return;  // where fibers must migrate, the last may run before all wait
     weft::event e;
     std::atomic<bool> all_wait{false};
     std::vector<weft::task<void>> tasks;
