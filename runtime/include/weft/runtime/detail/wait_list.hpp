@@ -253,6 +253,7 @@ void basic_wait_list<Node, Atomics>::set_flags_and_wake(std::uintptr_t flags) no
         Node* const node = newest->next;
         more = node != newest;
         if (!more) break;
+        __builtin_prefetch(static_cast<void const*>(node->next), 1);  // comes while this one is being claimed
         if (!section::claim(*node)) {
           section::unlink(*node);
           continue;
