@@ -9,8 +9,8 @@
 /// - It is watched by the loop that watches most of those that are looked into. Where one loop watches all, its events
 ///   come in larger batches, the other workers sleep as long as one can do the work, and steal from it when it cannot.
 ///   The loop stays the same as long as both are there. The descriptor is armed there once and stays so: while each
-///   event finds a waiter, no call changes what the kernel watches. (uv_poll_start() and uv_poll_stop() around each wait
-///   cost a quarter of an echo server's throughput.)
+///   event finds a waiter, no call changes what the kernel watches. (uv_poll_start() and uv_poll_stop() around each
+///   wait cost a quarter of an echo server's throughput.)
 /// - The kernel's readiness is a level: it is reported again as long as it lasts. So what is remembered of it is but a
 ///   hint, which saves the system calls that would fail: nothing is lost if it is wrong.
 /// - Any fiber on any worker may wait; each event wakes the one that has waited longest in that direction.
