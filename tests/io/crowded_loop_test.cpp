@@ -4,6 +4,7 @@
 #include "scheduler.hpp"
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/socket_pair.hpp"
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
@@ -12,10 +13,8 @@
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
 
-#include <array>
 #include <atomic>
 #include <chrono>
-#include <sys/socket.h>
 #include <unistd.h>
 
 using namespace std::chrono_literals;
@@ -34,21 +33,16 @@ using weft::test::watchdog;
 /// A descriptor that can be read as soon as the test says so.
 class input {
 public:
-  input() { verify(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends_.data()) == 0); }
-  input(input const&) = delete;
-  ~input() {
-    for (int const end : ends_) ::close(end);
-  }
   void wait() {
-    auto const polled = polled_descriptor::make(ends_[0]);
+    auto const polled = polled_descriptor::make(ends_.end(0));
     polled->exhausted(readiness::readable);
     polled_descriptor::use in_use{*polled};
     verify(in_use.wait(readiness::readable) == descriptor_outcome::ready);
   }
-  void come() { verify(::write(ends_[1], "x", 1) == 1); }
+  void come() { ends_.send(1); }
 
 private:
-  std::array<int, 2> ends_{-1, -1};
+  weft::test::socket_pair ends_;
 };
 
 /// A worker for each of several fibers: all have begun before one goes on.

@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/socket_pair.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/detail/polled_descriptor.hpp>
@@ -13,7 +14,6 @@
 #include <atomic>
 #include <chrono>
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <vector>
 
@@ -28,17 +28,6 @@ using weft::test::run_on;
 using weft::test::some_workers;
 using weft::test::verify;
 
-/// Two ends of a stream.
-struct pair_of_sockets {
-  pair_of_sockets() { REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) == 0); }
-  ~pair_of_sockets() {
-    for (int const end : ends) {
-      if (end >= 0) ::close(end);
-    }
-  }
-  std::array<int, 2> ends{-1, -1};
-};
-
 descriptor_outcome wait(polled_descriptor& for_it, readiness what, weft::time_point deadline = weft::never) {
   polled_descriptor::use in_use{for_it};
   return in_use.wait(what, deadline);
@@ -48,8 +37,8 @@ descriptor_outcome wait(polled_descriptor& for_it, readiness what, weft::time_po
 
 TEST_CASE("each event wakes one that waits, the first first", "[io][polled_descriptor]") {
   run_on(some_workers(), [] {
-    pair_of_sockets sockets;
-    auto const polled = polled_descriptor::make(sockets.ends[0]);
+    weft::test::socket_pair sockets;
+    auto const polled = polled_descriptor::make(sockets.end(0));
     polled->exhausted(readiness::readable);
     std::atomic<int> bytes{0};
     std::vector<weft::task<void>> readers;
@@ -59,12 +48,12 @@ TEST_CASE("each event wakes one that waits, the first first", "[io][polled_descr
           polled_descriptor::use in_use{*polled};
           if (in_use.wait(readiness::readable) == descriptor_outcome::closed) return;
           char byte = 0;
-          while (::read(sockets.ends[0], &byte, 1) == 1) ++bytes;
+          while (::read(sockets.end(0), &byte, 1) == 1) ++bytes;
         }
       }));
     }
     for (int i = 0; i < 1000; ++i) {
-      REQUIRE(::write(sockets.ends[1], "x", 1) == 1);
+      REQUIRE(::write(sockets.end(1), "x", 1) == 1);
       while (bytes != i + 1) weft::yield();
     }
     CHECK(polled->close());
@@ -75,18 +64,18 @@ TEST_CASE("each event wakes one that waits, the first first", "[io][polled_descr
 
 TEST_CASE("readiness that nobody waited for is remembered, and forgotten when used up", "[io][polled_descriptor]") {
   run_on(some_workers(), [] {
-    pair_of_sockets sockets;
-    auto const polled = polled_descriptor::make(sockets.ends[0]);
+    weft::test::socket_pair sockets;
+    auto const polled = polled_descriptor::make(sockets.end(0));
     CHECK(polled->seems_ready(readiness::readable));
     CHECK(wait(*polled, readiness::readable) == descriptor_outcome::ready);  // used up
     CHECK_FALSE(polled->seems_ready(readiness::readable));
     CHECK(wait(*polled, readiness::readable, weft::clock::now()) == descriptor_outcome::timed_out);
-    REQUIRE(::write(sockets.ends[1], "x", 1) == 1);
+    REQUIRE(::write(sockets.end(1), "x", 1) == 1);
     while (!polled->seems_ready(readiness::readable)) weft::yield();  // it stayed armed
     CHECK(wait(*polled, readiness::readable) == descriptor_outcome::ready);
     CHECK(wait(*polled, readiness::readable) == descriptor_outcome::ready);  // it still is, and says so again
     char byte = 0;
-    REQUIRE(::read(sockets.ends[0], &byte, 1) == 1);
+    REQUIRE(::read(sockets.end(0), &byte, 1) == 1);
     polled->exhausted(readiness::readable);
     CHECK(wait(*polled, readiness::writable) == descriptor_outcome::ready);
     polled->exhausted(readiness::writable);
@@ -110,17 +99,17 @@ TEST_CASE("what is wrong with a descriptor comes out of the first wait", "[io][p
 }
 
 TEST_CASE("a descriptor outlives the runtime that watched it, and is watched by another", "[io][polled_descriptor]") {
-  pair_of_sockets sockets;
-  auto const polled = polled_descriptor::make(sockets.ends[0]);
+  weft::test::socket_pair sockets;
+  auto const polled = polled_descriptor::make(sockets.end(0));
   auto const workers = some_workers();
   for (int round = 0; round < 3; ++round) {
     run_on(workers, [&] {
       polled->exhausted(readiness::readable);
       CHECK(wait(*polled, readiness::readable, weft::clock::now()) == descriptor_outcome::timed_out);
-      REQUIRE(::write(sockets.ends[1], "x", 1) == 1);
+      REQUIRE(::write(sockets.end(1), "x", 1) == 1);
       CHECK(wait(*polled, readiness::readable) == descriptor_outcome::ready);
       char byte = 0;
-      REQUIRE(::read(sockets.ends[0], &byte, 1) == 1);
+      REQUIRE(::read(sockets.end(0), &byte, 1) == 1);
       polled->exhausted(readiness::readable);
     });
   }
@@ -130,9 +119,9 @@ TEST_CASE("a descriptor outlives the runtime that watched it, and is watched by 
 
 TEST_CASE("two objects may wait for the same number", "[io][polled_descriptor]") {
   run_on(some_workers(), [] {
-    pair_of_sockets sockets;
-    auto const one = polled_descriptor::make(sockets.ends[0]);
-    auto const other = polled_descriptor::make(sockets.ends[0]);
+    weft::test::socket_pair sockets;
+    auto const one = polled_descriptor::make(sockets.end(0));
+    auto const other = polled_descriptor::make(sockets.end(0));
     auto const until_readable = [](polled_descriptor& d) {
       d.exhausted(readiness::readable);
       verify(wait(d, readiness::readable) == descriptor_outcome::ready);
@@ -140,7 +129,7 @@ TEST_CASE("two objects may wait for the same number", "[io][polled_descriptor]")
     auto first = weft::spawn([&] { until_readable(*one); });
     auto second = weft::spawn([&] { until_readable(*other); });
     weft::yield();
-    REQUIRE(::write(sockets.ends[1], "x", 1) == 1);
+    REQUIRE(::write(sockets.end(1), "x", 1) == 1);
     first.get();
     second.get();
   });
@@ -149,23 +138,23 @@ TEST_CASE("two objects may wait for the same number", "[io][polled_descriptor]")
 TEST_CASE("H9: closing one of two objects of a number, which is not armed, leaves the other's events alone",
           "[io][polled_descriptor]") {
   run_on(1, [] {
-    pair_of_sockets sockets;
-    auto first = polled_descriptor::make(sockets.ends[0]);
+    weft::test::socket_pair sockets;
+    auto first = polled_descriptor::make(sockets.end(0));
     first->exhausted(readiness::readable);
     CHECK(wait(*first, readiness::readable, weft::clock::now()) == descriptor_outcome::timed_out);
     // Events that find nobody: it is disarmed.
-    REQUIRE(::write(sockets.ends[1], "x", 1) == 1);
+    REQUIRE(::write(sockets.end(1), "x", 1) == 1);
     for (int looks = 0; looks < 4; ++looks) weft::sleep_for(1ms);
     char byte = 0;
-    REQUIRE(::read(sockets.ends[0], &byte, 1) == 1);
+    REQUIRE(::read(sockets.end(0), &byte, 1) == 1);
 
-    auto const second = polled_descriptor::make(sockets.ends[0]);
+    auto const second = polled_descriptor::make(sockets.end(0));
     second->exhausted(readiness::readable);
     auto waits = weft::spawn(weft::spawn_options{.start = weft::start::eager},
                              [&] { return wait(*second, readiness::readable, weft::clock::now() + 60s); });
     weft::sleep_for(1ms);  // by now the loop watches for it
     first.reset();
-    REQUIRE(::write(sockets.ends[1], "x", 1) == 1);
+    REQUIRE(::write(sockets.end(1), "x", 1) == 1);
     CHECK(waits.get() == descriptor_outcome::ready);
   });
 }

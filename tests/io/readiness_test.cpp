@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/scale.hpp"
+#include "support/socket_pair.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
 
@@ -40,29 +41,9 @@ using namespace weft::test;
 
 namespace {
 
-/// Two ends of a stream, which block, as those of other libraries may.
-struct two_ends {
-  two_ends() { REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) == 0); }
-  two_ends(two_ends const&) = delete;
-  ~two_ends() {
-    for (int const fd : fds) ::close(fd);
-  }
-  void give() const { verify(::send(fds[1], "x", 1, MSG_NOSIGNAL) == 1); }
-  bool take() const {
-    char byte = 0;
-    return ::recv(fds[0], &byte, 1, MSG_DONTWAIT) == 1;
-  }
-  void fill() const {
-    std::array<char, 4096> block{};
-    while (::send(fds[0], block.data(), block.size(), MSG_DONTWAIT) > 0) {
-    }
-  }
-  void drain() const {
-    std::array<char, 4096> block{};
-    while (::recv(fds[1], block.data(), block.size(), MSG_DONTWAIT) > 0) {
-    }
-  }
-  std::array<int, 2> fds{-1, -1};
+/// Which block, as those of other libraries may.
+struct two_ends : socket_pair {
+  two_ends() : socket_pair(0) {}
 };
 
 constexpr weft::spawn_options eagerly{.start = weft::start::eager};
@@ -94,34 +75,34 @@ TEST_CASE("a fiber waits until another library's descriptor can be read, and wri
     two_ends ends;
     for (int i = 0; i < 50; ++i) {
       auto reader = weft::spawn(eagerly, [&] {
-        wait_readable(ends.fds[0]);
-        verify(ends.take());
+        wait_readable(ends.end(0));
+        verify(ends.take(0));
       });
       verify(!reader.ready());
-      ends.give();
+      ends.send(1);
       reader.get();
     }
-    ends.fill();
-    auto writer = weft::spawn(eagerly, [&] { wait_writable(ends.fds[0]); });
-    verify(!wait_writable_for(ends.fds[0], 0s));
-    ends.drain();
+    ends.fill(0);
+    auto writer = weft::spawn(eagerly, [&] { wait_writable(ends.end(0)); });
+    verify(!wait_writable_for(ends.end(0), 0s));
+    ends.drain(1);
     writer.get();
-    verify(wait_writable_for(ends.fds[0], 1h));
-    verify((::fcntl(ends.fds[0], F_GETFL) & O_NONBLOCK) == 0);  // as it was
+    verify(wait_writable_for(ends.end(0), 1h));
+    verify((::fcntl(ends.end(0), F_GETFL) & O_NONBLOCK) == 0);  // as it was
   });
 }
 
 TEST_CASE("what is ready needs no waiting, and is so again until it is read", "[io][readiness]") {
   run_on(some_workers(), [] {
     two_ends ends;
-    ends.give();
-    for (int i = 0; i < 3; ++i) wait_readable(ends.fds[0]);
-    verify(wait_readable_for(ends.fds[0], 0s));
-    verify(ends.take());
-    verify(!wait_readable_for(ends.fds[0], 0s));
-    verify(!wait_readable_for(ends.fds[0], -1s));
-    ::shutdown(ends.fds[1], SHUT_WR);  // the end of the stream can be read
-    wait_readable(ends.fds[0]);
+    ends.send(1);
+    for (int i = 0; i < 3; ++i) wait_readable(ends.end(0));
+    verify(wait_readable_for(ends.end(0), 0s));
+    verify(ends.take(0));
+    verify(!wait_readable_for(ends.end(0), 0s));
+    verify(!wait_readable_for(ends.end(0), -1s));
+    ::shutdown(ends.end(1), SHUT_WR);  // the end of the stream can be read
+    wait_readable(ends.end(0));
   });
 }
 
@@ -129,14 +110,14 @@ TEST_CASE("a wait for readiness ends with its time", "[io][readiness]") {
   run_with(weft::testing::in_virtual_time(), [] {
     two_ends ends;
     auto const began = weft::testing::now();
-    CHECK_FALSE(wait_readable_for(ends.fds[0], 1h));
+    CHECK_FALSE(wait_readable_for(ends.end(0), 1h));
     CHECK(weft::testing::now() - began == 1h);
-    CHECK_FALSE(wait_readable_until(ends.fds[0], began));
-    CHECK_THROWS_AS(weft::with_timeout(1h, [&] { wait_readable(ends.fds[0]); }), weft::timeout_error);
-    CHECK(weft::select(weft::on_readable(ends.fds[0]), weft::on_timeout(1h)) == 1);
+    CHECK_FALSE(wait_readable_until(ends.end(0), began));
+    CHECK_THROWS_AS(weft::with_timeout(1h, [&] { wait_readable(ends.end(0)); }), weft::timeout_error);
+    CHECK(weft::select(weft::on_readable(ends.end(0)), weft::on_timeout(1h)) == 1);
     CHECK(weft::testing::now() - began == 3h);
     std::error_code ec;
-    CHECK_FALSE(wait_readable_for(ends.fds[0], 1h, ec));
+    CHECK_FALSE(wait_readable_for(ends.end(0), 1h, ec));
     CHECK_FALSE(ec);
   });
 }
@@ -166,21 +147,21 @@ TEST_CASE("closed descriptors, numbers that are none, regular files", "[io][read
 
 TEST_CASE("on a plain thread: asks, but does not wait", "[io][readiness]") {
   two_ends ends;
-  CHECK_THROWS_AS(wait_readable(ends.fds[0]), weft::no_runtime);
-  CHECK_FALSE(wait_readable_for(ends.fds[0], 0s));
-  CHECK_THROWS_AS(weft::select(weft::on_readable(ends.fds[0]), weft::on_timeout(1h)), weft::no_runtime);
-  CHECK(weft::select(weft::on_readable(ends.fds[0]), weft::otherwise()) == 1);
-  ends.give();
-  wait_readable(ends.fds[0]);
-  CHECK(weft::select(weft::on_readable(ends.fds[0]), weft::on_timeout(1h)) == 0);
+  CHECK_THROWS_AS(wait_readable(ends.end(0)), weft::no_runtime);
+  CHECK_FALSE(wait_readable_for(ends.end(0), 0s));
+  CHECK_THROWS_AS(weft::select(weft::on_readable(ends.end(0)), weft::on_timeout(1h)), weft::no_runtime);
+  CHECK(weft::select(weft::on_readable(ends.end(0)), weft::otherwise()) == 1);
+  ends.send(1);
+  wait_readable(ends.end(0));
+  CHECK(weft::select(weft::on_readable(ends.end(0)), weft::on_timeout(1h)) == 0);
 }
 
 TEST_CASE("in a simulation real descriptors are refused", "[io][readiness]") {
   two_ends ends;
   weft::testing::simulation simulated{1, {.report_failure = false}};
   simulated.run([&] {
-    verify(throws<weft::error>([&] { wait_readable(ends.fds[0]); }));
-    verify(throws<weft::error>([&] { (void)weft::select(weft::on_readable(ends.fds[0]), weft::on_timeout(1h)); }));
+    verify(throws<weft::error>([&] { wait_readable(ends.end(0)); }));
+    verify(throws<weft::error>([&] { (void)weft::select(weft::on_readable(ends.end(0)), weft::on_timeout(1h)); }));
   });
 }
 
@@ -192,11 +173,11 @@ TEST_CASE("select: a descriptor beside a channel", "[io][readiness][select]") {
       std::optional<int> got;
       bool read = false;
       auto selecting = weft::spawn(eagerly, [&] {
-        return weft::select(weft::on_readable(ends.fds[0], [&] { read = ends.take(); }),
+        return weft::select(weft::on_readable(ends.end(0), [&] { read = ends.take(0); }),
                             weft::on_receive(ch, [&](std::optional<int> value) { got = value; }));
       });
       if (i % 2 == 0) {
-        ends.give();
+        ends.send(1);
         verify(selecting.get() == 0);
         verify(read && !got);
       } else {
@@ -215,15 +196,15 @@ TEST_CASE("select: two descriptors, and both directions of one", "[io][readiness
     for (int i = 0; i < 100; ++i) {
       auto const& ready = i % 2 == 0 ? one : other;
       auto selecting = weft::spawn(
-          eagerly, [&] { return weft::select(weft::on_readable(one.fds[0]), weft::on_readable(other.fds[0])); });
-      ready.give();
+          eagerly, [&] { return weft::select(weft::on_readable(one.end(0)), weft::on_readable(other.end(0))); });
+      ready.send(1);
       verify(selecting.get() == static_cast<std::size_t>(i % 2));
-      verify(ready.take());
+      verify(ready.take(0));
     }
-    one.fill();
+    one.fill(0);
     auto selecting = weft::spawn(
-        eagerly, [&] { return weft::select(weft::on_readable(one.fds[0]), weft::on_writable(one.fds[0])); });
-    one.drain();
+        eagerly, [&] { return weft::select(weft::on_readable(one.end(0)), weft::on_writable(one.end(0))); });
+    one.drain(1);
     verify(selecting.get() == 1);
   });
 }
@@ -285,20 +266,20 @@ TEST_CASE("rule 3: a readiness and a cancellation at once: one of them", "[io][r
     two_ends ends;
     for (int i = 0; i < 200; ++i) {
       auto selecting = weft::spawn(eagerly,
-                                   [&] { return weft::select(weft::on_readable(ends.fds[0]), weft::on_timeout(1h)); });
+                                   [&] { return weft::select(weft::on_readable(ends.end(0)), weft::on_timeout(1h)); });
       if (i % 2 == 0) {
-        ends.give();
+        ends.send(1);
         selecting.cancel();
       } else {
         selecting.cancel();
-        ends.give();
+        ends.send(1);
       }
       try {
         verify(selecting.get() == 0);
       } catch (weft::cancelled const&) {
       }
-      verify(wait_readable_for(ends.fds[0], 0s));  // it stays so
-      verify(ends.take());
+      verify(wait_readable_for(ends.end(0), 0s));  // it stays so
+      verify(ends.take(0));
     }
   });
 }
@@ -315,13 +296,13 @@ TEST_CASE("soak: selects over descriptors and a channel miss nothing, whoever el
     for (int r = 0; r < readers; ++r) {
       reading.push_back(weft::spawn([&] {
         auto const take = [&taken](two_ends const& from) {
-          if (from.take()) ++taken;
+          if (from.take(0)) ++taken;
         };
         bool stopped = false;
         while (!stopped) {
-          (void)weft::select(weft::on_readable(ends[0].fds[0], [&] { take(ends[0]); }),
-                             weft::on_readable(ends[1].fds[0], [&] { take(ends[1]); }),
-                             weft::on_readable(ends[2].fds[0], [&] { take(ends[2]); }),
+          (void)weft::select(weft::on_readable(ends[0].end(0), [&] { take(ends[0]); }),
+                             weft::on_readable(ends[1].end(0), [&] { take(ends[1]); }),
+                             weft::on_readable(ends[2].end(0), [&] { take(ends[2]); }),
                              weft::on_receive(ch, [&](std::optional<int>) { ++taken; }),
                              weft::on_event(stop, [&] { stopped = true; }));
         }
@@ -334,8 +315,8 @@ TEST_CASE("soak: selects over descriptors and a channel miss nothing, whoever el
           if (w == 3) {
             ch.send(i);
           } else {
-            wait_writable(ends[static_cast<std::size_t>(w)].fds[1]);
-            ends[static_cast<std::size_t>(w)].give();
+            wait_writable(ends[static_cast<std::size_t>(w)].end(1));
+            ends[static_cast<std::size_t>(w)].send(1);
           }
           if (i % 7 == 0) weft::yield();
         }

@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/socket_pair.hpp"
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
@@ -25,7 +26,6 @@
 #include <poll.h>
 #include <stdexcept>
 #include <string>
-#include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -49,33 +49,6 @@ bool readable(int descriptor, int limit_ms) {
   pollfd ready{descriptor, POLLIN, 0};
   return ::poll(&ready, 1, limit_ms) == 1;
 }
-
-/// Two sockets that do not block.
-class socket_pair {
-public:
-  socket_pair() { verify(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends_.data()) == 0); }
-  socket_pair(socket_pair const&) = delete;
-  ~socket_pair() {
-    for (int const end : ends_) ::close(end);
-  }
-  [[nodiscard]] int end(std::size_t which) const { return ends_[which]; }
-  void send(std::size_t from) const { verify(::write(end(from), "x", 1) == 1); }
-  /// Until no more can be written.
-  void fill(std::size_t from) const {
-    std::array<char, 4096> const bytes{};
-    while (::write(end(from), bytes.data(), bytes.size()) > 0) {
-    }
-  }
-  /// Until no more can be read.
-  void drain(std::size_t to) const {
-    std::array<char, 4096> bytes{};
-    while (::read(end(to), bytes.data(), bytes.size()) > 0) {
-    }
-  }
-
-private:
-  std::array<int, 2> ends_{-1, -1};
-};
 
 /// The loop of a program that has one.
 template <class Done>
