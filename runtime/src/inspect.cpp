@@ -162,7 +162,7 @@ runtime_stats scheduler::stats() {
     s.timers += w->timers.armed();
   }
   s.workers = workers.size();
-  s.parked_workers = idle.parked();
+  s.parked_workers = idle.parked() + away.asleep();
   s.injected = injected.size();
   s.offload_queued = offload.queued() + blocking.queued();
   s.offload_threads = offload.threads() + blocking.threads();

@@ -3,6 +3,7 @@
 #include "scheduler.hpp"
 #include "worker.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
@@ -10,10 +11,27 @@ namespace weft::inline v0::detail {
 
 stand_ins::stand_ins(scheduler& home, std::size_t most) : home_(home), most_(most) { resting_.reserve(most); }
 
+void stand_ins::begin_interval() noexcept {
+  auto const present = coarse_now();
+  auto const passed = present - began_;
+  if (passed <= interval) return;
+  // Each change begins a new interval if it is due. So if more than two have passed, nothing has changed in the last.
+  kept_ = passed > 2 * interval ? needed_.get() : peak_;
+  peak_ = needed_;
+  began_ = present;
+}
+
+void stand_ins::note_needed(std::size_t needed) noexcept {
+  begin_interval();
+  needed_ = needed;
+  peak_ = std::max(peak_, needed);
+  if (needed > kept_) kept_ = needed;
+}
+
 bool stand_ins::call() noexcept {
   std::lock_guard const lock{mutex_};
-  if (needed_ < on_duty_) {  // one has not noticed yet that it may rest
-    ++needed_;
+  if (needed_ < on_duty_) {  // one that does not rest yet
+    note_needed(needed_ + 1);
     return true;
   }
   if (resting_.empty()) {
@@ -33,20 +51,21 @@ bool stand_ins::call() noexcept {
     called.on_duty.store(true, std::memory_order_relaxed);  // published by the wake-up
     called.loop.wake();
   }
-  ++needed_;
+  note_needed(needed_ + 1);
   on_duty_ = on_duty_ + 1;
   return true;
 }
 
 void stand_ins::dismiss() noexcept {
   std::lock_guard const lock{mutex_};
-  --needed_;
+  note_needed(needed_ - 1);
 }
 
 bool stand_ins::relieve(worker& w) noexcept {
   std::lock_guard const lock{mutex_};
   if (!w.on_duty.load(std::memory_order_relaxed)) return true;
-  if (on_duty_ <= needed_) return false;
+  begin_interval();
+  if (on_duty_ <= kept_) return false;
   on_duty_ = on_duty_ - 1;
   w.on_duty.store(false, std::memory_order_relaxed);  // guarded by the lock
   resting_.push_back(&w);

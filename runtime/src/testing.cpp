@@ -87,7 +87,9 @@ void expect_no_leaks(runtime const& rt) {
         throw error("weft::testing::expect_no_leaks: on one of the runtime's own fibers, call it without the runtime");
       }
       // In this order: who has come to rest has counted all that it did.
-      resting = home.idle.all_parked(static_cast<std::uint32_t>(home.workers.size()));
+      auto const resting_ones = home.away.asleep();
+      resting = home.idle.all_parked(static_cast<std::uint32_t>(home.workers.size() - resting_ones)) &&
+                home.away.asleep() == resting_ones;
       auto const live = home.live_fibers();
       if (live != 0) {
         throw leak("weft: " + plural(live, "fiber") + (live == 1 ? " lives" : " live") + " where none should" +

@@ -439,7 +439,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber
   sanitizer_release(&w->home);  // as in park()
   w->identity.enter_on_fiber_stack();
   if (next == nullptr) next = w->pick_next();
-  bool const must_leave = (w->migrates_ && !self.pinned) || w->leaving_;
+  bool const must_leave = ((w->migrates_ || w->rests()) && !self.pinned) || w->leaving_;
   if (next != nullptr && w->place(*next)) {
     suspend(w, &self, next, after::requeue);
   } else if (must_leave || w->unplaced_ != nullptr) {
@@ -494,17 +494,23 @@ WEFT_UNINSTRUMENTED void worker::run_eagerly(worker* w, fiber_record& self, fibe
 
 /// The ring is full: half of it moves to the injection queue, from the front, so that the order is kept.
 void worker::overflow(fiber_record& fiber) noexcept {
+  (void)give_away(ring_capacity / 2);
+  if (!ring_.push(&fiber)) home.injected.push(fiber);
+}
+
+/// The oldest in the ring, at most `most` of them, are for any worker from now on.  @returns how many
+std::size_t worker::give_away(std::uint32_t most) noexcept {
   fiber_record* first = nullptr;
   fiber_record* last = nullptr;
   std::size_t count = 0;
-  for (; count < ring_capacity / 2; ++count) {
+  for (; count < most; ++count) {
     fiber_record* const oldest = ring_.take();
     if (oldest == nullptr) break;
     (last != nullptr ? last->next : first) = oldest;
     last = oldest;
   }
   if (count > 0) home.injected.push_list(first, last, count);
-  if (!ring_.push(&fiber)) home.injected.push(fiber);
+  return count;
 }
 
 /// Timers and I/O are served soon, whatever the length of the queue: the slot for the first, and others wait for it.
@@ -530,8 +536,10 @@ fiber_record* worker::take_slot() noexcept {
   if (slot_.load(std::memory_order_relaxed) == nullptr) return returning.pop(1);
   fiber_record* const fiber = slot_.exchange(nullptr, std::memory_order_acquire);
   if (!returning.empty()) [[unlikely]] {
+    fiber_record* const following = returning.pop(1);
+    if (fiber == nullptr) return following;  // a thief was there first
     // A store, for the slot is empty, and only this worker puts there. release: as in enqueue().
-    if (fiber_record* const following = returning.pop(1)) slot_.store(following, std::memory_order_release);
+    if (following != nullptr) slot_.store(following, std::memory_order_release);
   }
   return fiber;
 }
@@ -633,6 +641,8 @@ fiber_record* worker::tick() noexcept {
   expire_timers(timers);
   if (last_tick_ - polled_at_ > longest_unpolled) poll();
   if (last_tick_ - looked_aside_at_ > longest_unattended) look_aside();
+  if (stands_in_ && current != nullptr) [[unlikely]]  // else run_loop() sees to it
+    step_down();
   if (!migrates_ || !mail_first_) return take_from_others();
   mail_first_ = false;
   return take_injected();  // and then the ring, for here this comes with each switch
@@ -640,6 +650,10 @@ fiber_record* worker::tick() noexcept {
 
 /// Mailbox and injection queue. Both may never run dry: they take turns.
 fiber_record* worker::take_from_others() noexcept {
+  if (rests()) [[unlikely]] {
+    hand_over();
+    return take_mail();
+  }
   mail_first_ = !mail_first_;
   fiber_record* const fiber = mail_first_ ? take_mail() : take_injected();
   if (fiber != nullptr) return fiber;

@@ -160,6 +160,7 @@ private:
   void call_help_now() noexcept;
   void begin_batch() noexcept;
   void overflow(fiber_record& fiber) noexcept;
+  std::size_t give_away(std::uint32_t most) noexcept;
   fiber_record* after_end(fiber_record* joiner, fiber_record* starter) noexcept;
   fiber_record* take_back(fiber_record& starter) noexcept;
   fiber_record* look_around(fiber_record& joiner) noexcept;
@@ -175,6 +176,10 @@ private:
   fiber_record* steal_from(worker& victim, bool also_slot) noexcept;
   fiber_record* look_after_neighbours() noexcept;
   void look_aside() noexcept;
+  /// Whether this is a stand-in that is not needed. Only this worker makes itself one; who calls it to duty wakes it.
+  [[nodiscard]] bool rests() const noexcept { return stands_in_ && !on_duty.load(std::memory_order_relaxed); }
+  void step_down() noexcept;
+  void hand_over() noexcept;
   void judge_last_steal() noexcept;
   bool work_in_sight() noexcept;
   fiber_record* sleep() noexcept;

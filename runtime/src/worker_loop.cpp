@@ -25,6 +25,9 @@ constexpr std::chrono::milliseconds watch_interval{4};
 /// The same where a worker is known to be away, or not to attend to its loop.
 constexpr std::chrono::milliseconds short_watch_interval{1};
 
+/// How often a stand-in that may be one too many looks whether it is.
+constexpr std::chrono::milliseconds surplus_interval{5};
+
 /// 5 to 20 us: a sleep as short as that has found what it waited for.
 constexpr std::uint64_t no_sleep = 20'000;
 
@@ -42,6 +45,10 @@ void worker::run_loop() noexcept {
   bool const begun = home.begin_thread(index);
   if (!begun && !stands_in_) return;  // a stand-in is counted on by now
   while (!home.entrance.dismissed()) {
+    if (stands_in_) [[unlikely]] {
+      step_down();
+      if (rests()) hand_over();
+    }
     fiber_record* next = pick_next();
     if (next == nullptr) next = look_in_loop();
     if (next == nullptr) next = search();
@@ -85,7 +92,7 @@ fiber_record* worker::look_in_loop() noexcept {
 
 fiber_record* worker::search() noexcept {
   auto const workers = static_cast<std::uint32_t>(home.workers.size());
-  if (workers == 1 || (stands_in_ && !on_duty.load(std::memory_order_relaxed))) return nullptr;
+  if (workers == 1 || rests()) return nullptr;
   if (!searching_) {
     if (!home.idle.search(workers)) return nullptr;
     searching_ = true;
@@ -109,6 +116,21 @@ fiber_record* worker::search() noexcept {
     for (int i = 0; i < 8; ++i) cpu_relax();
   }
   return nullptr;
+}
+
+/// For a stand-in: rests if it is not needed any longer.
+void worker::step_down() noexcept {
+  if (rests() || !home.away.too_many() || !home.away.relieve(*this)) return;
+  // Woken for new work perhaps, or the one who looked after the neighbours: another is to do that.
+  if (std::exchange(searching_, false)) (void)home.idle.found();
+  home.wake_one();
+}
+
+/// For one that rests: others run what is queued here.
+void worker::hand_over() noexcept {
+  fiber_record* const first = take_slot();
+  if (first != nullptr) home.injected.push(*first);
+  if (give_away(ring_capacity) != 0 || first != nullptr) home.wake_one();
 }
 
 /// Fibers that each take less time than a steal costs are better left where they are, as long as their worker gets
@@ -262,27 +284,30 @@ fiber_record* worker::sleep() noexcept {
       if (fiber_record* const fiber = end_deadlock()) return fiber;
     }
   }
-  // A stand-in that is not needed does not count among those who could take new work, and looks at its own only.
-  bool const resting = stands_in_ && !searching_ && home.away.relieve(*this);
+  // A stand-in that rests does not count among those who could take new work, and looks at its own only.
+  bool const resting = rests();
   // relaxed, as all uses of it: the barrier below orders it; without one nobody asks (see goes_first(), monitor).
   asleep.store(true, std::memory_order_relaxed);
-  if (!resting) home.idle.park(index, std::exchange(searching_, false));
+  resting ? home.away.note_asleep() : home.idle.park(index, std::exchange(searching_, false));
   thread_barrier::heavy();  // pairs with idle_set::wanted(): from here on new work sees us parked, or we see it
   bool const work = resting ? !mailbox.empty() || !returning.empty() : work_in_sight();
   if (work || home.entrance.dismissed()) {
     asleep.store(false, std::memory_order_relaxed);
-    if (!resting) {
+    if (resting) {
+      home.away.note_awake();
+    } else {
       searching_ = !home.idle.unpark(index) || home.idle.search(static_cast<std::uint32_t>(home.workers.size()) * 2);
     }
     return pick_next();
   }
   auto deadline = timers.next();
   if (home.world != nullptr && deadline != never) deadline = add(clock::now(), deadline - home.world->now());
+  if (stands_in_ && !resting && home.away.surplus()) deadline = std::min(deadline, add(now(), surplus_interval));
   // One sleeper looks after the neighbours, if there are any, as long as one of them is awake.
   bool watching = false;
   auto const standing_in = home.away.on_duty();
-  auto const others_awake = [this, standing_in] {
-    return home.idle.parked() + home.idle.searching() < home.options.workers + standing_in;
+  auto const others_awake = [this] {
+    return home.idle.parked() + home.idle.searching() + home.away.asleep() < home.workers.size();
   };
   // And for a while after it was called for that: who called may have gone to sleep by now, and be back soon.
   auto const called_lately = [this] {
@@ -305,8 +330,11 @@ fiber_record* worker::sleep() noexcept {
   loop_busy_ = last_tick_ - asleep_since < no_sleep && loop.watches_any();
   thread_barrier::light();  // pairs with the heavy one in monitor::rest()
   home.watch.note_awake();
-  // Woken by pick(), it counts as searching already.
-  if (!resting) searching_ = !home.idle.unpark(index);
+  if (resting) {
+    home.away.note_awake();
+  } else {
+    searching_ = !home.idle.unpark(index);  // woken by pick(), it counts as searching already
+  }
   if (timers.due(now())) {
     woken_at_ = now_;
     expire_timers(timers);

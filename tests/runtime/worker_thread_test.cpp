@@ -7,10 +7,12 @@
 #include "support/run_on.hpp"
 #include "support/threads.hpp"
 #include "support/verify.hpp"
+#include "support/watchdog.hpp"
 
 #include <weft/runtime/blocking.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/offload.hpp>
+#include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
 
 #include <algorithm>
@@ -158,6 +160,40 @@ TEST_CASE("a CPU that cannot be had is refused by its number", "[runtime][bad-in
     CHECK(what.find("affinity") != std::string::npos);
     CHECK(what.find(std::to_string(bad)) != std::string::npos);
   }
+}
+
+TEST_CASE("a stand-in leaves the work to others when it is not needed any longer", "[runtime][blocking]") {
+  watchdog dog{"a stand-in that should rest"};
+  constexpr int fibers = 5;
+  constexpr int enough = under_sanitizer ? 100'000 : 1'000'000;
+  weft::runtime rt{{.workers = 1}};
+  std::atomic<int> last_worker{0};
+  std::atomic<int> in_a_row{0};
+  std::atomic<int> on_stand_in{0};
+  rt.run([&] {
+    int const own = weft::this_fiber::worker();
+    auto const yield_on = [&] {
+      while (in_a_row.load() < enough) {
+        int const here = weft::this_fiber::worker();
+        if (here != own) ++on_stand_in;
+        in_a_row.store(last_worker.exchange(here) == here ? in_a_row.load() + 1 : 0);
+        weft::yield();
+      }
+    };
+    std::vector<weft::task<void>> tasks;
+    for (int i = 0; i < fibers; ++i) tasks.push_back(weft::spawn(yield_on));
+    weft::blocking([&] {
+      while (on_stand_in.load() < 1000) std::this_thread::yield();
+    });
+    for (auto& t : tasks) t.get();
+  });
+  CHECK(on_stand_in.load() >= 1000);
+  {
+    auto const kept = rt.spawn([] {});
+    kept.wait();
+    CHECK_THROWS_AS(weft::testing::expect_no_leaks(rt), weft::testing::leak);  // one that rests does not hold it up
+  }
+  weft::testing::expect_no_leaks(rt);
 }
 
 TEST_CASE("a stand-in whose on_worker_start throws runs all the same, and is not stopped", "[runtime][blocking]") {

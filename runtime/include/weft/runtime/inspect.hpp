@@ -50,9 +50,9 @@ struct task_info {
 struct runtime_stats {
   std::uint64_t spawned = 0;
   std::uint64_t finished = 0;
-  std::size_t live = 0;  ///< spawned and not finished
-  std::size_t workers = 0;
-  std::size_t parked_workers = 0;
+  std::size_t live = 0;              ///< spawned and not finished
+  std::size_t workers = 0;           ///< with those that have stood in for others that were in blocking(), or stuck
+  std::size_t parked_workers = 0;    ///< of them, with nothing to do
   std::uint64_t steals = 0;          ///< times that a worker took fibers from another
   std::uint64_t polls = 0;           ///< runs of an event loop, with or without sleeping
   std::size_t injected = 0;          ///< fibers in the queue for all workers: from outside, and overflow
