@@ -48,6 +48,13 @@ public:
   int list(char const* path, std::vector<weft::io::directory_entry>& to) noexcept override {
     return kernel_.list(path, to);
   }
+  int openat(int directory, char const* name, int flags) noexcept override {
+    return kernel_.openat(directory, name, flags);
+  }
+  int unlinkat(int directory, char const* name, int flags) noexcept override {
+    return kernel_.unlinkat(directory, name, flags);
+  }
+  int fdlist(int fd, std::vector<weft::io::directory_entry>& to) noexcept override { return kernel_.fdlist(fd, to); }
   [[nodiscard]] std::uint64_t draw() noexcept override { return kernel_.draw(); }
   [[nodiscard]] file_calls& beneath() noexcept override { return kernel_; }
 

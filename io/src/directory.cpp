@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
 #include <string_view>
 #include <utility>
 
@@ -103,7 +104,8 @@ generator<walked_entry> walk_directory(std::filesystem::path path) {
 }
 
 bool remove(std::filesystem::path const& path, std::error_code& ec) {
-  auto const removed = ask_about(path, ec, [&](file_calls& calls) { return remove_one(calls, path.c_str()); }) == 0;
+  auto const removed = ask_about(path, ec,
+                                 [&](file_calls& calls) { return remove_one(calls, AT_FDCWD, path.c_str()); }) == 0;
   if (ec != std::errc::no_such_file_or_directory) return removed && !ec;
   ec.clear();
   return false;

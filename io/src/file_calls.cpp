@@ -57,7 +57,7 @@ fs::file_type type_of_entry(DIR* directory, dirent const& found) noexcept {
   return status == 0 ? type_of_mode(about.st_mode) : fs::file_type::none;
 }
 
-int list_all(DIR* directory, std::vector<io::directory_entry>& to) {
+int append_all(DIR* directory, std::vector<io::directory_entry>& to) {
   for (;;) {
     errno = 0;
     dirent const* const found = ::readdir(directory);
@@ -65,6 +65,17 @@ int list_all(DIR* directory, std::vector<io::directory_entry>& to) {
     if (std::strcmp(found->d_name, ".") == 0 || std::strcmp(found->d_name, "..") == 0) continue;
     to.push_back({found->d_name, type_of_entry(directory, *found)});
   }
+}
+
+/// And closes it.
+int list_all(DIR* directory, std::vector<io::directory_entry>& to) noexcept {
+  int status = -ENOMEM;
+  try {
+    status = append_all(directory, to);
+  } catch (std::bad_alloc const&) {  // NOLINT: status says so
+  }
+  ::closedir(directory);
+  return status;
 }
 
 class kernel_files final : public file_calls {
@@ -118,14 +129,26 @@ public:
   int rename(char const* from, char const* to) noexcept override { return or_error(::rename(from, to)); }
   int list(char const* path, std::vector<io::directory_entry>& to) noexcept override {
     DIR* const directory = ::opendir(path);
-    if (directory == nullptr) return -errno;
-    int status = -ENOMEM;
-    try {
-      status = list_all(directory, to);
-    } catch (std::bad_alloc const&) {  // NOLINT: status says so
+    return directory == nullptr ? -errno : list_all(directory, to);
+  }
+
+  int openat(int directory, char const* name, int flags) noexcept override {
+    return or_error(::openat(directory, name, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  }
+  int unlinkat(int directory, char const* name, int flags) noexcept override {
+    return or_error(::unlinkat(directory, name, flags));
+  }
+  int fdlist(int fd, std::vector<io::directory_entry>& to) noexcept override {
+    int const own = dup(fd);
+    if (own < 0) return own;
+    DIR* const directory = ::fdopendir(own);
+    if (directory == nullptr) {
+      int const status = -errno;
+      ::close(own);
+      return status;
     }
-    ::closedir(directory);
-    return status;
+    ::rewinddir(directory);  // the two have one position
+    return list_all(directory, to);
   }
 
   int watch(char const* path, std::uint32_t events) noexcept override {

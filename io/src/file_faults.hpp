@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fcntl.h>
 #include <utility>
 
 namespace weft::inline v0::testing {
@@ -80,6 +81,16 @@ public:
   }
   int list(char const* path, std::vector<io::directory_entry>& to) noexcept override {
     return made(io_call::list, [&] { return next_.list(path, to); });
+  }
+  int openat(int directory, char const* name, int flags) noexcept override {
+    return opened(made(io_call::open, [&] { return next_.openat(directory, name, flags); }));
+  }
+  int unlinkat(int directory, char const* name, int flags) noexcept override {
+    auto const which = (flags & AT_REMOVEDIR) != 0 ? io_call::rmdir : io_call::unlink;
+    return made(which, [&] { return next_.unlinkat(directory, name, flags); });
+  }
+  int fdlist(int fd, std::vector<io::directory_entry>& to) noexcept override {
+    return made(io_call::list, [&] { return next_.fdlist(fd, to); });
   }
   int watch(char const* path, std::uint32_t events) noexcept override {
     return made(io_call::watch, [&] { return next_.watch(path, events); });

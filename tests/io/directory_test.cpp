@@ -12,11 +12,21 @@
 #include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/collect.hpp>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -32,6 +42,91 @@ using weft::testing::io_call;
 using weft::testing::io_faults;
 
 using names = std::vector<std::string>;
+using std::filesystem::path;
+
+/// Files of these numbers, and as many in a directory `d`.
+constexpr int files_of_each = 20;
+void fill(path const& directory) {
+  std::filesystem::create_directories(directory / "d");
+  for (int i = 0; i < files_of_each; ++i) {
+    std::ofstream{directory / std::to_string(i)} << i;
+    std::ofstream{directory / "d" / std::to_string(i)} << i;
+  }
+}
+bool has_files(path const& directory) {
+  for (int i = 0; i < files_of_each; ++i) {
+    if (!std::filesystem::exists(directory / std::to_string(i))) return false;
+  }
+  return true;
+}
+bool is_full(path const& directory) { return has_files(directory) && has_files(directory / "d"); }
+
+/// Gives two names to each other's files, as fast as it can, from when it is made until it is destroyed.
+class swapper {
+public:
+  swapper(path const& a, path const& b)
+      : thread_([this, a, b] {
+          while (!stopped_) {
+            (void)::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE);
+            begun_ = true;
+          }
+        }) {
+    while (!begun_) std::this_thread::yield();
+  }
+  swapper(swapper const&) = delete;
+  ~swapper() {
+    stopped_ = true;
+    thread_.join();
+  }
+
+private:
+  std::atomic<bool> begun_{false};
+  std::atomic<bool> stopped_{false};
+  std::thread thread_;
+};
+
+/// Leaves the process this many descriptors while it lives.
+class scarce_descriptors {
+public:
+  explicit scarce_descriptors(std::size_t left) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    int highest = 0;
+    for (auto const& each : std::filesystem::directory_iterator{"/proc/self/fd"}) {
+      highest = std::max(highest, std::stoi(each.path().filename()));
+    }
+    auto less = before_;
+    less.rlim_cur = static_cast<rlim_t>(highest) + 1 + left;
+    ::setrlimit(RLIMIT_NOFILE, &less);
+    for (int fd = 0; (fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) taken_.push_back(fd);
+    for (; left != 0; --left) give_back();
+  }
+  scarce_descriptors(scarce_descriptors const&) = delete;
+  ~scarce_descriptors() {
+    while (!taken_.empty()) give_back();
+    ::setrlimit(RLIMIT_NOFILE, &before_);
+  }
+
+private:
+  void give_back() {
+    ::close(taken_.back());
+    taken_.pop_back();
+  }
+  rlimit before_{};
+  std::vector<int> taken_;
+};
+
+/// Directories in each other, the first one in `directory`; the path of the last is longer than the kernel takes.
+void make_deep(path const& directory, int depth) {
+  std::string const name(50, 'd');
+  int at = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  for (int i = 0; i < depth && at >= 0; ++i) {
+    if (::mkdirat(at, name.c_str(), 0700) != 0) break;
+    int const next = ::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ::close(at);
+    at = next;
+  }
+  ::close(at);
+}
 
 }  // namespace
 
@@ -145,6 +240,112 @@ TEST_CASE("directories: missing, a file instead, not empty, permission, and path
     } catch (std::system_error const& e) {
       CHECK(std::string_view{e.what()}.find("listing '" + (dir / "none").string()) != std::string_view::npos);
     }
+  });
+}
+
+TEST_CASE("a symbolic link is removed, and what it leads to stays", "[io][directory]") {
+  run_on(some_workers(), [] {
+    scratch const dir;
+    fill(dir / "kept");
+    std::filesystem::create_directory_symlink("kept", dir / "link");
+    std::error_code ec;
+    CHECK(io::remove_all(dir / "link" / "", ec) == 0);
+    CHECK(ec == std::errc::not_a_directory);
+    CHECK(io::remove_all(dir / "link") == 1);
+    CHECK(dir.names() == names{"kept"});
+    std::filesystem::create_directory(dir / "t");
+    std::filesystem::create_directory_symlink("../kept", dir / "t" / "link");
+    std::filesystem::create_symlink("none", dir / "t" / "dangling");
+    std::filesystem::create_symlink("itself", dir / "t" / "itself");
+    CHECK(io::remove_all(dir / "t" / "") == 4);
+    {
+      auto const t = io::temp_directory::make(dir.path());
+      std::filesystem::remove(t.path());
+      std::filesystem::create_directory_symlink("kept", t.path());
+    }
+    CHECK(dir.names() == names{"kept"});
+    CHECK(io::remove_all(dir / "kept" / ".", ec) == 0);
+    CHECK(ec == std::errc::invalid_argument);
+    CHECK(is_full(dir / "kept"));
+    CHECK(io::remove_all(dir / "kept" / "0" / "", ec) == 0);
+    CHECK(ec == std::errc::not_a_directory);
+    CHECK(io::remove_all(dir / "kept" / "0") == 1);
+  });
+}
+
+TEST_CASE("what is behind a link that takes a directory's place during remove_all stays", "[io][directory]") {
+  enum class swapped { within, top, temporary };
+  auto const what = GENERATE(swapped::within, swapped::top, swapped::temporary);
+  run_on(1, [&] {
+    scratch const dir;
+    io_faults faults;
+    fill(dir / "kept");
+    for (int round = 0; round < 40; ++round) {
+      std::error_code ec;  // may be set, as others are at work in the tree
+      std::filesystem::create_directory(dir / "t");
+      auto temporary = io::temp_directory::make(dir / "t");
+      auto const place = what == swapped::temporary ? temporary.path() : dir / "t" / "x";
+      fill(place);
+      std::filesystem::create_directory_symlink(dir / "kept", dir / "t" / "link");
+      {
+        swapper const swapping{place, dir / "t" / "link"};
+        switch (what) {
+          case swapped::within: io::remove_all(dir / "t", ec); break;
+          case swapped::top: io::remove_all(place / "", ec); break;
+          case swapped::temporary: temporary = {}; break;
+        }
+      }
+      REQUIRE(is_full(dir / "kept"));
+      std::filesystem::remove_all(dir / "t");
+    }
+    CHECK(faults.open_descriptors() == 0);
+  });
+}
+
+TEST_CASE("remove_all stays in its tree when the directory in which it is is moved out", "[io][directory]") {
+  run_on(1, [] {
+    scratch const dir;
+    io_faults faults;
+    fill(dir / "kept");
+    for (auto const* const name : {"t", "t/a", "t/a/b"}) fill(dir / name);
+    faults.delay_files(std::chrono::milliseconds{2});  // the mover comes while the other files are removed
+    std::thread mover{[&] {
+      while (has_files(dir / "t/a/b/d")) std::this_thread::yield();
+      (void)std::rename((dir / "t/a/b/d").c_str(), (dir / "kept/moved").c_str());
+    }};
+    std::error_code ec;
+    io::remove_all(dir / "t", ec);
+    mover.join();
+    CHECK_FALSE(ec);
+    CHECK(is_full(dir / "kept"));
+    CHECK(std::filesystem::is_empty(dir / "kept/moved"));
+    CHECK(dir.names() == names{"kept"});
+    CHECK(faults.open_descriptors() == 0);
+  });
+}
+
+TEST_CASE("remove_all takes two descriptors for a tree of any depth", "[io][directory]") {
+  scratch const dir;
+  constexpr int depth = 100;
+  constexpr int tries = 20;  // at others' moments, too: the process has threads that open something now and then
+  run_on(1, [&] {
+    std::error_code ec;
+    std::size_t removed = 0;
+    auto const remove_with = [&](std::size_t descriptors) {
+      std::filesystem::remove_all(dir / "t");
+      std::filesystem::create_directory(dir / "t");
+      make_deep(dir / "t", depth);
+      scarce_descriptors const scarce{descriptors};
+      removed = io::remove_all(dir / "t", ec);
+    };
+    io::remove_all(dir / "none");  // the thread that does it is there
+    for (int i = 0; i < tries && ec != std::errc::too_many_files_open; ++i) remove_with(1);
+    CHECK(ec == std::errc::too_many_files_open);
+    CHECK(removed == 0);
+    for (int i = 0; i < tries && ec; ++i) remove_with(2);
+    CHECK_FALSE(ec);
+    CHECK(removed == depth + 1);
+    CHECK(dir.names().empty());
   });
 }
 

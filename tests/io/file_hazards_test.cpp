@@ -88,6 +88,13 @@ public:
   int unlink(char const* path) noexcept override { return next_.unlink(path); }
   int rename(char const* from, char const* to) noexcept override { return next_.rename(from, to); }
   int list(char const* path, std::vector<directory_entry>& to) noexcept override { return next_.list(path, to); }
+  int openat(int directory, char const* name, int flags) noexcept override {
+    return next_.openat(directory, name, flags);
+  }
+  int unlinkat(int directory, char const* name, int flags) noexcept override {
+    return next_.unlinkat(directory, name, flags);
+  }
+  int fdlist(int fd, std::vector<directory_entry>& to) noexcept override { return next_.fdlist(fd, to); }
   [[nodiscard]] std::uint64_t draw() noexcept override { return next_.draw(); }
   [[nodiscard]] file_calls& beneath() noexcept override { return next_; }
 

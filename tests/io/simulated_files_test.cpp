@@ -189,6 +189,14 @@ TEST_CASE("simulated directories are as the kernel's", "[io][simulated_files]") 
     CHECK(f.stat().links == 0);
     CHECK(f.read_all() == "text");
     CHECK(io::remove_all(dir / "empty") == 1);
+    io::create_directories(dir / "p" / "q" / "r");
+    io::create_directory(dir / "p" / "s");
+    io::write_file(dir / "p" / "q" / "f", "text");
+    io::rename(dir / "p" / "q", dir / "p" / "s" / "q");
+    CHECK(io::remove_all(dir / "p" / "s" / "q" / "f" / "", ec) == 0);
+    CHECK(ec == std::errc::not_a_directory);
+    CHECK(io::remove_all(dir / "p" / "") == 5);
+    CHECK(io::remove_all(dir / "p" / "") == 0);
     {
       auto t = io::temp_file::make(dir);
       t.write("whole");
@@ -285,6 +293,24 @@ TEST_CASE("a simulated call takes its time, in which others run", "[io][simulate
     auto const before = weft::testing::now();
     CHECK_THROWS_AS(weft::with_timeout(15ms, [] { (void)io::read_file("/a"); }), weft::timeout_error);
     CHECK(weft::testing::now() - before >= 20ms);
+  });
+}
+
+TEST_CASE("remove_all stops when it is cancelled, and has nothing open then", "[io][simulated_files]") {
+  simulation sim{4};
+  file_options options;
+  options.min_latency = options.max_latency = 10ms;
+  simulated_files files{sim, options};
+  for (int i = 0; i < 20; ++i) files.add_file("/t/a/b/" + std::to_string(i), "x");
+  sim.run([&] {
+    auto const start = weft::testing::now();
+    CHECK_THROWS_AS(weft::with_timeout(305ms, [] { io::remove_all("/t"); }), weft::timeout_error);
+    CHECK(weft::testing::now() - start < 350ms);
+    CHECK(files.open_descriptors() == 0);
+    auto const left = names_in("/t/a/b").size();
+    CHECK(left > 0);
+    CHECK(left < 20);
+    CHECK(io::remove_all("/t") == left + 3);
   });
 }
 

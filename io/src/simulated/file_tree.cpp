@@ -11,7 +11,10 @@ namespace {
 
 std::shared_ptr<tree_node> copy_of(tree_node const& node) {
   auto made = std::make_shared<tree_node>(node);
-  for (auto& [name, child] : made->children) child = copy_of(*child);
+  for (auto& [name, child] : made->children) {
+    child = copy_of(*child);
+    child->above = made;
+  }
   return made;
 }
 
@@ -48,13 +51,21 @@ std::shared_ptr<tree_node> file_tree::place::node() const {
   return at == directory->children.end() ? nullptr : at->second;
 }
 
-int file_tree::look_up(std::string_view path, place& found) const {
+std::vector<std::shared_ptr<tree_node>> file_tree::way_to(start const& from) const {
+  std::vector<std::shared_ptr<tree_node>> way;
+  for (auto node = from; node != nullptr && node != root_; node = node->above.lock()) way.push_back(node);
+  way.push_back(root_);
+  std::reverse(way.begin(), way.end());
+  return way;
+}
+
+int file_tree::look_up(std::string_view path, place& found, start const& from) const {
   constexpr std::size_t longest_path = 4095;
   constexpr std::size_t longest_name = 255;
   if (path.empty()) return -ENOENT;
   if (path.size() > longest_path) return -ENAMETOOLONG;
-  std::vector<std::shared_ptr<tree_node>> above{root_};
-  found = {root_, {}, path.back() == '/'};
+  auto above = way_to(path.front() == '/' ? nullptr : from);
+  found = {above.back(), {}, path.back() == '/'};
   while (!path.empty()) {
     auto const end = std::min(path.find('/'), path.size());
     auto const name = path.substr(0, end);
@@ -78,9 +89,9 @@ int file_tree::look_up(std::string_view path, place& found) const {
   return 0;
 }
 
-std::shared_ptr<tree_node> file_tree::find(std::string_view path, int& error) const {
+std::shared_ptr<tree_node> file_tree::find(std::string_view path, int& error, start const& from) const {
   place at;
-  error = look_up(path, at);
+  error = look_up(path, at, from);
   if (error != 0) return nullptr;
   auto node = at.node();
   if (node == nullptr) {
@@ -111,14 +122,15 @@ std::shared_ptr<tree_node> file_tree::make(std::string_view path, std::filesyste
   made->about.modified = now;
   made->about.number = ++last_number_;
   made->about.links = 1;
+  made->above = at.directory;
   at.directory->children.emplace(at.name, made);
   at.directory->about.modified = now;
   return made;
 }
 
-int file_tree::remove(std::string_view path, bool directory, time now) {
+int file_tree::remove(std::string_view path, bool directory, time now, start const& from) {
   place at;
-  if (int const error = look_up(path, at); error != 0) return error;
+  if (int const error = look_up(path, at, from); error != 0) return error;
   auto const node = at.node();
   if (node == nullptr) return -ENOENT;
   if (directory && !node->is_directory()) return -ENOTDIR;
@@ -153,6 +165,7 @@ int file_tree::rename(std::string_view from, std::string_view to, time now) {
     there->about.links = 0;
   }
   target.directory->children[target.name] = node;
+  node->above = target.directory;
   source.directory->children.erase(source.name);
   source.directory->about.modified = target.directory->about.modified = now;
   return 0;

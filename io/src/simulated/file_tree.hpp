@@ -19,6 +19,7 @@ struct tree_node {
   io::file_info about;
   std::string contents;                                        // of a file
   std::map<std::string, std::shared_ptr<tree_node>> children;  // of a directory
+  std::weak_ptr<tree_node> above;                              // none: it is the root, or what was above it is gone
 
   [[nodiscard]] bool is_directory() const noexcept { return about.is_directory(); }
   /// As for the owner.
@@ -35,12 +36,15 @@ public:
 
   file_tree();
 
+  /// A directory in which a path begins that has no slash in front; null: the root.
+  using start = std::shared_ptr<tree_node>;
+
   /// @returns null with `error` set, if there is no such node
-  [[nodiscard]] std::shared_ptr<tree_node> find(std::string_view path, int& error) const;
+  [[nodiscard]] std::shared_ptr<tree_node> find(std::string_view path, int& error, start const& from = nullptr) const;
   /// A new file or directory.  @returns null with `error` set
   std::shared_ptr<tree_node> make(std::string_view path, std::filesystem::file_type type, unsigned permissions,
                                   time now, int& error);
-  int remove(std::string_view path, bool directory, time now);
+  int remove(std::string_view path, bool directory, time now, start const& from = nullptr);
   int rename(std::string_view from, std::string_view to, time now);
 
   /// Another with the same in it.
@@ -58,7 +62,9 @@ private:
     bool must_be_directory = false;  // a slash follows
     [[nodiscard]] std::shared_ptr<tree_node> node() const;
   };
-  [[nodiscard]] int look_up(std::string_view path, place& found) const;
+  [[nodiscard]] int look_up(std::string_view path, place& found, start const& from = nullptr) const;
+  /// The root, and what is on the way from there to `from`, that included.
+  [[nodiscard]] std::vector<std::shared_ptr<tree_node>> way_to(start const& from) const;
 
   std::shared_ptr<tree_node> root_;
   std::uint64_t last_number_ = 0;

@@ -26,6 +26,10 @@ std::chrono::system_clock::time_point simulated_clock() noexcept {
       std::chrono::duration_cast<std::chrono::system_clock::duration>(now().time_since_epoch())};
 }
 
+void append_children(tree_node const& directory, std::vector<io::directory_entry>& to) {
+  for (auto const& [name, child] : directory.children) to.push_back({name, child->about.type});
+}
+
 bool reads(int flags) noexcept { return (flags & O_ACCMODE) != O_WRONLY; }
 bool writes(int flags) noexcept { return (flags & O_ACCMODE) != O_RDONLY; }
 
@@ -155,14 +159,21 @@ int files_core::open_node(char const* path, int flags, unsigned permissions) {
   if (node == nullptr) {
     if (error != -ENOENT || (flags & O_CREAT) == 0) return error;
     node = tree_.make(path, std::filesystem::file_type::regular, permissions, simulated_clock(), error);
-    if (node == nullptr) return error;
-  } else {
-    if (node->is_directory() && writes(flags)) return -EISDIR;
-    if (!node->is_directory() && (flags & O_DIRECTORY) != 0) return -ENOTDIR;
-    if (reads(flags) && !node->may_be(readable_by_owner)) return -EACCES;
-    if (writes(flags) && !node->may_be(writable_by_owner)) return -EACCES;
-    if ((flags & O_TRUNC) != 0 && writes(flags)) (void)resize(*node, 0);
+    return node == nullptr ? error : give_number(std::move(node), flags);
   }
+  return open_found(std::move(node), flags);
+}
+
+int files_core::open_found(std::shared_ptr<tree_node> node, int flags) {
+  if (node->is_directory() && writes(flags)) return -EISDIR;
+  if (!node->is_directory() && (flags & O_DIRECTORY) != 0) return -ENOTDIR;
+  if (reads(flags) && !node->may_be(readable_by_owner)) return -EACCES;
+  if (writes(flags) && !node->may_be(writable_by_owner)) return -EACCES;
+  if ((flags & O_TRUNC) != 0 && writes(flags)) (void)resize(*node, 0);
+  return give_number(std::move(node), flags);
+}
+
+int files_core::give_number(std::shared_ptr<tree_node> node, int flags) {
   auto free = std::find_if(files_.begin(), files_.end(), [](auto const& file) { return file.node == nullptr; });
   if (free == files_.end()) {
     if (files_.size() == most_open_files) return -ENFILE;
@@ -318,7 +329,45 @@ int files_core::list(char const* path, std::vector<io::directory_entry>& to) noe
     if (node == nullptr) return error;
     if (!node->is_directory()) return -ENOTDIR;
     if (!node->may_be(readable_by_owner)) return -EACCES;
-    for (auto const& [name, child] : node->children) to.push_back({name, child->about.type});
+    append_children(*node, to);
+    return 0;
+  });
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Names in an open directory
+// ---------------------------------------------------------------------------------------------------------------------
+
+int files_core::find_start(int directory, file_tree::start& found) noexcept {
+  if (directory == AT_FDCWD) return 0;
+  auto const* const file = find(directory);
+  if (file == nullptr) return -EBADF;
+  if (!file->node->is_directory()) return -ENOTDIR;
+  found = file->node;
+  return 0;
+}
+
+int files_core::openat(int directory, char const* name, int flags) noexcept {
+  return call("simulated open", kind::opening, [&] {
+    file_tree::start from;
+    if (int const error = find_start(directory, from); error != 0) return error;
+    int error = 0;
+    auto node = tree_.find(name, error, from);
+    return node == nullptr ? error : open_found(std::move(node), flags);
+  });
+}
+int files_core::unlinkat(int directory, char const* name, int flags) noexcept {
+  bool const of_directory = (flags & AT_REMOVEDIR) != 0;
+  return call(of_directory ? "simulated rmdir" : "simulated unlink", kind::other, [&] {
+    file_tree::start from;
+    int const error = find_start(directory, from);
+    return error != 0 ? error : tree_.remove(name, of_directory, simulated_clock(), from);
+  });
+}
+int files_core::fdlist(int fd, std::vector<io::directory_entry>& to) noexcept {
+  return call_on("simulated list", kind::other, fd, [&](opened& file) {
+    if (!file.node->is_directory()) return -ENOTDIR;
+    append_children(*file.node, to);
     return 0;
   });
 }

@@ -51,6 +51,9 @@ public:
   int unlink(char const* path) noexcept override;
   int rename(char const* from, char const* to) noexcept override;
   int list(char const* path, std::vector<io::directory_entry>& to) noexcept override;
+  int openat(int directory, char const* name, int flags) noexcept override;
+  int unlinkat(int directory, char const* name, int flags) noexcept override;
+  int fdlist(int fd, std::vector<io::directory_entry>& to) noexcept override;
   [[nodiscard]] std::uint64_t draw() noexcept override;
 
 private:
@@ -72,7 +75,12 @@ private:
   [[nodiscard]] int strike(kind of) noexcept;
   /// How many of `size` bytes are moved.
   [[nodiscard]] std::size_t portion(std::size_t size) noexcept;
+  /// What `directory` stands for; null: AT_FDCWD.  @returns an error, or 0
+  [[nodiscard]] int find_start(int directory, file_tree::start& found) noexcept;
   [[nodiscard]] int open_node(char const* path, int flags, unsigned permissions);
+  /// What is there.
+  [[nodiscard]] int open_found(std::shared_ptr<tree_node> node, int flags);
+  [[nodiscard]] int give_number(std::shared_ptr<tree_node> node, int flags);
   [[nodiscard]] ssize_t write_to(tree_node& node, std::uint64_t offset, char const* from, std::size_t size);
   [[nodiscard]] int resize(tree_node& node, std::uint64_t size);
   /// How much larger files can become.

@@ -39,7 +39,8 @@ enum class io_call : unsigned char {
   wait_process,
   signal_process,
   close,
-  // of files; appending counts as write, and what asks about a file as stat, by whatever name
+  // of files; appending counts as write, and what asks about a file as stat, by whatever name; openat(), unlinkat() and
+  // fdopendir() as open, unlink or rmdir, and list
   open,
   pread,
   pwrite,

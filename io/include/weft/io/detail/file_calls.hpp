@@ -52,6 +52,14 @@ public:
   /// opendir(), readdir() and closedir(): appends all but `.` and `..`, in any order.
   virtual int list(char const* path, std::vector<io::directory_entry>& to) noexcept = 0;
 
+  // In an open directory, or with AT_FDCWD: of names that nobody can lead elsewhere meanwhile, as they can a path.
+  /// As open(); of what is there already.
+  virtual int openat(int directory, char const* name, int flags) noexcept = 0;
+  /// @param flags  0, or AT_REMOVEDIR
+  virtual int unlinkat(int directory, char const* name, int flags) noexcept = 0;
+  /// list() of an open directory: fdopendir(), readdir() and closedir(), on a number of its own; from the beginning.
+  virtual int fdlist(int fd, std::vector<io::directory_entry>& to) noexcept = 0;
+
   /// A descriptor, for the reactor, from which what happens to `path` can be read as inotify's events.
   virtual int watch(char const* path, std::uint32_t events) noexcept {
     (void)path;
