@@ -15,10 +15,20 @@ using detail::system_calls;
 
 namespace {
 
-int listen_at(detail::open_descriptor& socket, unix_address const& address, int backlog, std::error_code& ec) {
-  return socket.call(ec, [&](system_calls& calls, int fd) {
+/// Whether names of sockets are files: not in simulation, where a file of that name is somebody else's.
+bool has_file(unix_endpoint const& at, system_calls& calls) noexcept {
+  return !at.is_abstract() && calls.kind() == detail::descriptor_kind::real;
+}
+
+void listen_at(detail::open_descriptor& socket, unix_endpoint const& at, unix_address const& address, int backlog,
+               std::error_code& ec) {
+  (void)socket.call(ec, [&](system_calls& calls, int fd) {
     int const bound = calls.bind(fd, address.data(), address.size());
-    return bound < 0 ? bound : calls.listen(fd, backlog);
+    if (bound < 0) return bound;
+    int const listening = calls.listen(fd, backlog);
+    // The file that was just made would keep the next from listening there.
+    if (listening < 0 && has_file(at, calls)) ::unlink(at.name().c_str());
+    return listening;
   });
 }
 
@@ -43,11 +53,11 @@ unix_listener unix_listener::bind(unix_endpoint const& at, unix_listen_options c
   if (ec) return {};
   auto socket = open_socket(AF_UNIX, SOCK_STREAM, ec);
   if (ec) return {};
-  (void)listen_at(socket, address, options.backlog, ec);
-  if (ec == std::errc::address_in_use && options.remove_stale && !at.is_abstract() && is_socket_file(at.name()) &&
-      is_stale(address)) {
+  listen_at(socket, at, address, options.backlog, ec);
+  if (ec == std::errc::address_in_use && options.remove_stale && has_file(at, socket.calls()) &&
+      is_socket_file(at.name()) && is_stale(address)) {
     ::unlink(at.name().c_str());
-    (void)listen_at(socket, address, options.backlog, ec);
+    listen_at(socket, at, address, options.backlog, ec);
   }
   return ec ? unix_listener{} : unix_listener{std::move(socket), at};
 }
