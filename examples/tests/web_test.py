@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from programs import LIMIT, Running, Server, connect, directory, output_of
+from programs import LIMIT, Running, Server, connect, directory, output_of, without_slow_reports
 
 direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 taken: list = []
@@ -135,7 +135,7 @@ def failure_of(name: str, *words: object) -> str:
     done = subprocess.run([programs[name], *[str(word) for word in words]], stderr=subprocess.PIPE, text=True,
                           timeout=LIMIT, check=False)
     assert done.returncode == 1, done
-    return done.stderr
+    return without_slow_reports(done.stderr)
 
 
 def test_downloader() -> None:
