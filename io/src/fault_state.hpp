@@ -77,12 +77,13 @@ public:
   std::atomic<std::int64_t> delay{0};  // of calls of files, in nanoseconds
   std::atomic<std::uint64_t> failed{0};
 
-  void set_plan(fault_plan to) noexcept {
+  /// @returns how many calls have failed by the plan that ends
+  std::uint64_t set_plan(fault_plan to) noexcept {
     std::lock_guard const lock{mutex_};
-    failed.store(0, std::memory_order_relaxed);
     plan_ = std::move(to);
     // release: pairs with strike(), though the lock says it all: it is only so that no plan costs no lock.
     planned_.store(!plan_.errors.empty(), std::memory_order_release);
+    return failed.exchange(0, std::memory_order_relaxed);  // relaxed: changes with mutex_ held only
   }
 
   /// Counts a call.  @returns what it fails with, or 0

@@ -22,6 +22,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -138,16 +139,21 @@ std::uint64_t exhaust(testing::io_faults& faults, watchdog& dog, char const* nam
 
 inline auto bytes_of(std::string_view text) { return std::as_bytes(std::span{text}); }
 
-/// Whether `f` does not end with an error of io/.
+/// What the error of io/ says that `f` ends with; empty: it does not.
 template <class F>
-bool succeeds(F&& f) {
+std::string failure_of(F&& f) {
   try {
     f();
-    return true;
-  } catch (std::system_error const&) {
-  } catch (weft::incomplete_read const&) {
+    return {};
+  } catch (std::system_error const& e) {
+    return e.what();
+  } catch (weft::incomplete_read const& e) {
+    return e.what();
   }
-  return false;
+}
+template <class F>
+bool succeeds(F&& f) {
+  return failure_of(std::forward<F>(f)).empty();
 }
 
 inline std::size_t descriptors_in_use() {

@@ -12,14 +12,18 @@
 #include <weft/io/tcp_stream.hpp>
 #include <weft/io/testing.hpp>
 #include <weft/runtime/spawn.hpp>
+#include <weft/runtime/this_fiber.hpp>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -118,6 +122,37 @@ TEST_CASE("an interrupted connect goes on; a close that fails has closed", "[io]
     CHECK(faults.failed() == 1);
     CHECK(there.read_some(buffer) == 0);
     CHECK(faults.open_descriptors() == 2);
+  });
+}
+
+TEST_CASE("a call that fails while its plan is ended is counted", "[io][io_faults][stress]") {
+  run_on(3, [] {
+    io_faults faults;
+    auto const listener = listen();
+    std::atomic<bool> enough{false};
+    std::vector<weft::task<std::uint64_t>> callers;
+    for (int c = 0; c < 2; ++c) {
+      callers.push_back(weft::spawn([&] {
+        std::uint64_t failed = 0;
+        while (!enough.load()) {
+          std::error_code ec;
+          (void)listener.local_endpoint(ec);
+          if (ec) ++failed;
+          weft::yield();
+        }
+        return failed;
+      }));
+    }
+    std::uint64_t counted = 0;
+    for (std::size_t i = 0; i < weft::test::scaled(20'000) || counted == 0; ++i) {
+      faults.fail(std::errc::io_error, 1, ~std::uint64_t{0});
+      weft::yield();
+      counted += faults.fail_no_more();
+    }
+    enough = true;
+    std::uint64_t failed = 0;
+    for (auto& c : callers) failed += c.get();
+    verify(counted == failed);
   });
 }
 

@@ -24,6 +24,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 using namespace weft::test;
@@ -41,21 +42,22 @@ std::vector<int> cpus_of_thread() {
   return cpus;
 }
 
+// Threads as the kernel counts them: std::this_thread::get_id() may be kept across a yield that changes the thread.
 struct hook_log {
   std::mutex mutex;
-  std::map<std::size_t, std::thread::id> started;
-  std::map<std::size_t, std::thread::id> stopped;
+  std::map<std::size_t, pid_t> started;
+  std::map<std::size_t, pid_t> stopped;
 };
 
 weft::runtime_options hooked(hook_log& log, weft::runtime_options options) {
   options.on_worker_start = [&log](std::size_t worker) {
     verify(weft::this_fiber::get_id() == weft::fiber_id{});
     std::lock_guard const lock{log.mutex};
-    log.started[worker] = std::this_thread::get_id();
+    log.started[worker] = ::gettid();
   };
   options.on_worker_stop = [&log](std::size_t worker) {
     std::lock_guard const lock{log.mutex};
-    log.stopped[worker] = std::this_thread::get_id();
+    log.stopped[worker] = ::gettid();
   };
   return options;
 }
@@ -71,7 +73,7 @@ TEST_CASE("on_worker_start and on_worker_stop are called once on each worker's t
   rt.run([&] {
     for (int i = 0; i < 20; ++i) {
       auto const worker = static_cast<std::size_t>(weft::this_fiber::worker());
-      verify(log.started.at(worker) == std::this_thread::get_id());
+      verify(log.started.at(worker) == ::gettid());
       weft::yield();
     }
   });
