@@ -43,6 +43,7 @@ public:
     }
     identity above;
     int const status = go("..", above);
+    if (status == -ENOENT) return -ESTALE;  // it was moved out of what of the file system is mounted here
     return status == 0 && above != way_.back() ? -ESTALE : status;
   }
 

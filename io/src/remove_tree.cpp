@@ -19,6 +19,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,13 @@ std::string without_slashes_behind(std::string path) {
   return path;
 }
 
+/// The directory itself or the one above: nobody can remove it by that name, but all that is in it would go first.
+bool ends_in_dots(std::string_view path) noexcept {
+  while (path.ends_with('/')) path.remove_suffix(1);
+  auto const name = path.substr(path.rfind('/') + 1);
+  return name == "." || name == "..";
+}
+
 bool is_not_empty(int status) noexcept { return status == -ENOTEMPTY || status == -EEXIST; }
 
 class tree_removal {
@@ -50,13 +58,18 @@ public:
   /// Enters or removes the last of those that are to go.  @returns an error, or 0
   int step() {
     auto& last = to_go_.back();
+    bool changed = false;
+    int status = 0;
     if (std::exchange(last.entered, false)) {
-      int const status = in_.leave();
+      status = in_.leave();
       if (status == -ESTALE && begins_again_++ < most_changes) return begin_again();
       if (status < 0) return status == -ESTALE ? -EBUSY : status;
+      // As a directory only: something else of that name is not what was asked for, but has been put there since.
+      status = uninterrupted([&] { return calls_.unlinkat(in_.number(), last.name.c_str(), AT_REMOVEDIR); });
+    } else {
+      status = remove_one(calls_, in_.number(), last.name.c_str());
+      changed = status == -EISDIR;  // to unlink(); and then no directory to rmdir()
     }
-    int status = remove_one(calls_, in_.number(), last.name.c_str());
-    bool changed = status == -EISDIR;  // to unlink(); and then no directory to rmdir()
     if (is_not_empty(status) && !last.listed) {
       status = in_.enter(to_go_.size() == 1 ? without_slashes_behind(last.name) : last.name);
       if (status == 0) return add_what_is_in(last);
@@ -115,6 +128,7 @@ int remove_one(detail::file_calls& calls, int directory, char const* name) noexc
 
 int remove_tree(detail::file_calls& calls, std::filesystem::path const& top, std::size_t& removed,
                 std::stop_token const& token) {
+  if (ends_in_dots(top.native())) return -EINVAL;
   tree_removal removal{calls, top.native(), removed};
   int status = 0;
   while (status == 0 && !removal.done() && !token.stop_requested()) status = removal.step();

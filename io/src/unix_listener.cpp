@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 namespace weft::inline v0::io {
 
@@ -51,6 +52,7 @@ bool is_socket_file(std::string const& path) noexcept {
 unix_listener unix_listener::bind(unix_endpoint const& at, unix_listen_options const& options, std::error_code& ec) {
   unix_address const address{at, ec};
   if (ec) return {};
+  auto name = at;  // here, where want of memory leaves no file behind
   auto socket = open_socket(AF_UNIX, SOCK_STREAM, ec);
   if (ec) return {};
   listen_at(socket, at, address, options.backlog, ec);
@@ -59,7 +61,7 @@ unix_listener unix_listener::bind(unix_endpoint const& at, unix_listen_options c
     ::unlink(at.name().c_str());
     listen_at(socket, at, address, options.backlog, ec);
   }
-  return ec ? unix_listener{} : unix_listener{std::move(socket), at};
+  return ec ? unix_listener{} : unix_listener{std::move(socket), std::move(name)};
 }
 
 unix_listener unix_listener::bind(unix_endpoint const& at, unix_listen_options const& options) {

@@ -195,6 +195,10 @@ TEST_CASE("simulated directories are as the kernel's", "[io][simulated_files]") 
     io::rename(dir / "p" / "q", dir / "p" / "s" / "q");
     CHECK(io::remove_all(dir / "p" / "s" / "q" / "f" / "", ec) == 0);
     CHECK(ec == std::errc::not_a_directory);
+    for (auto const* const name : {".", "q/..", ".."}) {
+      CHECK(io::remove_all(dir / "p" / "s" / name, ec) == 0);
+      CHECK(ec == std::errc::invalid_argument);
+    }
     CHECK(io::remove_all(dir / "p" / "") == 5);
     CHECK(io::remove_all(dir / "p" / "") == 0);
     {

@@ -46,7 +46,8 @@ struct walked_entry {
 bool remove(std::filesystem::path const& path);
 bool remove(std::filesystem::path const& path, std::error_code& ec);
 /// With all that is in it. Symbolic links are not followed, neither `path` itself nor what others put in the place of a
-/// directory meanwhile: what is behind them stays. What others put there meanwhile may be left, with an error.
+/// directory at or below it meanwhile: what is behind them stays. What others put there meanwhile may be left, with an
+/// error. A `path` that ends in `.` or `..` is refused with invalid_argument, and nothing goes.
 /// Has two descriptors at most, at any depth.
 /// @returns how many files and directories went
 std::size_t remove_all(std::filesystem::path const& path);
