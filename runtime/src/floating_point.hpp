@@ -17,15 +17,12 @@ namespace weft::inline v0::detail {
 inline constexpr std::uint32_t default_mxcsr = 0x1F80 | 0x3F;  // all masked, to nearest | all flags set
 inline constexpr std::uint16_t default_x87_control = 0x037F;
 
-/// Makes a fiber start with the defaults, whatever ran on this stack before. Loads only what differs.
+/// Makes a fiber start with the defaults, whatever ran on this stack before. Loads them unseen: a load of what is there
+/// already costs next to nothing, while reading the first register waits for all that is under way (measured on an AMD
+/// Zen processor: 0.3 ns and 3.6).
 [[gnu::always_inline]] inline void reset_floating_point() noexcept {
-  if (__builtin_ia32_stmxcsr() != default_mxcsr) [[unlikely]]
-    __builtin_ia32_ldmxcsr(default_mxcsr);
-  std::uint16_t control = 0;
-  asm volatile("fnstcw %0" : "=m"(control));
-  if (control != default_x87_control) [[unlikely]] {
-    asm volatile("fldcw %0" : : "m"(default_x87_control));
-  }
+  __builtin_ia32_ldmxcsr(default_mxcsr);
+  asm volatile("fldcw %0" : : "m"(default_x87_control));
 }
 
 /// The same for a context that is suspended, and will start a fiber when it goes on: the jump has saved the two
