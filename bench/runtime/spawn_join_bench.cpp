@@ -1,10 +1,11 @@
-/// One spawn and join on one worker: of a fiber at a time, queued or eager, and of a thousand at once.
+/// One spawn and join on one worker: of a fiber at a time, queued or eager, and of ten and a thousand at once.
 
 #include "micro.hpp"
 
 #include <weft/runtime/spawn.hpp>
 
 #include <benchmark/benchmark.h>
+#include <cstddef>
 #include <vector>
 
 namespace {
@@ -27,12 +28,11 @@ void eager(benchmark::State& state) {
 }
 BENCHMARK(eager)->Name("spawn_join/eager")->Apply(micro::timed);
 
-void batch(benchmark::State& state) {
-  micro::on_workers(1, [&state] {
-    constexpr int size = 1000;
+void batch(benchmark::State& state, int size) {
+  micro::on_workers(1, [&state, size] {
     int ran = 0;
     std::vector<weft::task<void>> tasks;
-    tasks.reserve(size);
+    tasks.reserve(static_cast<std::size_t>(size));
     while (state.KeepRunningBatch(size)) {
       for (int i = 0; i < size; ++i) tasks.push_back(weft::spawn([&ran] { ++ran; }));
       for (auto& task : tasks) task.get();
@@ -41,6 +41,7 @@ void batch(benchmark::State& state) {
     benchmark::DoNotOptimize(ran);
   });
 }
-BENCHMARK(batch)->Name("spawn_join/batch_of_1000")->Apply(micro::timed);
+BENCHMARK_CAPTURE(batch, of_10, 10)->Name("spawn_join/batch_of_10")->Apply(micro::timed);
+BENCHMARK_CAPTURE(batch, of_1000, 1000)->Name("spawn_join/batch_of_1000")->Apply(micro::timed);
 
 }  // namespace

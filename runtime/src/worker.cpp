@@ -104,6 +104,9 @@ fiber_record* worker::pick_next() noexcept {
     if (leaving_) return nullptr;
   }
   if (slot_turns_ < slot_turns && (slot_.load(std::memory_order_relaxed) != nullptr || !returning.empty())) {
+    bool const for_joiner = joiner_ != nullptr && slot_.load(std::memory_order_relaxed) == joiner_;
+    if (for_joiner && returning.empty()) [[unlikely]]
+      return take_for_joiner();
     if (fiber_record* const fiber = take_slot()) {
       ++slot_turns_;
       return fiber;
@@ -189,26 +192,17 @@ void worker::begin_batch() noexcept {
 // Switching
 // ---------------------------------------------------------------------------------------------------------------------
 
-/// arrive(), with its commonest case in line. (Not under a sanitizer, whose calls the caller must not contain.)
-WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::land(void* from) noexcept {
-  if (!sanitized && then_ == after::requeue_here) [[likely]] {
-    left_->context = from;
-    return push_in_line(*left_);
-  }
-  arrive(from);
-}
-
-/// First thing on the context jumped to: does for the one that was left what could not be done before its registers
-/// were saved. From here on others may run it.
-void worker::arrive(void* from) noexcept {
-  switch (then_) {
+/// Does for the context that was left what could not be done before its registers were saved. From here on others may
+/// run it.
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::settle(void* from, after then) noexcept {
+  switch (then) {
     case after::requeue:
       left_->context = from;
       enqueue(*left_, placement::back);
       return;
     case after::requeue_here:
       left_->context = from;
-      push(*left_);
+      push_in_line(*left_);
       return;
     case after::park: {
       fiber_record& left = *left_;
@@ -230,6 +224,16 @@ void worker::arrive(void* from) noexcept {
       return;
     case after::nothing: own_context_ = from; return;
   }
+}
+
+void worker::arrive(void* from) noexcept { settle(from, then_); }
+
+/// First thing on the context jumped to.
+/// @param likely  what is in line for speed. (Not under a sanitizer, whose calls the caller must not contain.)
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::land(void* from, after likely) noexcept {
+  if (!sanitized && then_ == likely) [[likely]]
+    return settle(from, likely);
+  arrive(from);
 }
 
 /// Fetches what the next switches will touch. The jump saves the control registers, and that waits for all loads under
@@ -264,10 +268,12 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void* worker::enter(fiber_reco
   return saved != nullptr ? saved : fiber.place->context;
 }
 
-/// Leaves the running context for `next`, or for the worker's own if null. Called, and left, under the identity of the
+/// Leaves the running context for `next`, or for the worker's own if null.
+/// @param likely  how whoever comes back here will most likely have left. Called, and left, under the identity of the
 /// worker; but the worker may be another one when it returns.
 WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::suspend(worker* w, fiber_record* self,
-                                                                       fiber_record* next, after then) noexcept {
+                                                                       fiber_record* next, after then,
+                                                                       after likely) noexcept {
   self->exceptions = *w->exceptions_;
   w->left_ = self;
   w->then_ = then;
@@ -285,7 +291,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::suspend(worker* w
   announce_switch(&self->place->fake_stack, bounds);
   transfer const t = jump(to, w);
   complete_switch(self->place->fake_stack);
-  static_cast<worker*>(t.data)->land(t.fctx);
+  static_cast<worker*>(t.data)->land(t.fctx, likely);
 }
 
 /// Runs `fiber` from beginning to end, on the stack that we are on.
@@ -365,7 +371,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::base_loop(transfe
   for (;;) {
     complete_switch(own->fake_stack);
     own->starter = w->then_ == after::next_in_line ? w->left_ : nullptr;
-    w->land(t.fctx);
+    w->land(t.fctx, after::step_aside);
     fiber_record* next = w->current;
     for (;;) {
       fiber_record* joiner = nullptr;
@@ -428,7 +434,7 @@ WEFT_UNINSTRUMENTED void worker::yield(worker* w, fiber_record& self) noexcept {
   if (next == nullptr || next->context == nullptr) [[unlikely]]
     return yield_slowly(w, self, next);
   w->prefetch_following();
-  suspend(w, &self, next, after::requeue_here);
+  suspend(w, &self, next, after::requeue_here, after::requeue_here);
 }
 
 /// @param next  what is to run, if that has been decided
@@ -441,9 +447,9 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber
   if (next == nullptr) next = w->pick_next();
   bool const must_leave = ((w->migrates_ || w->rests()) && !self.pinned) || w->leaving_;
   if (next != nullptr && w->place(*next)) {
-    suspend(w, &self, next, after::requeue);
+    suspend(w, &self, next, after::requeue, after::requeue);
   } else if (must_leave || w->unplaced_ != nullptr) {
-    suspend(w, &self, nullptr, after::requeue);
+    suspend(w, &self, nullptr, after::requeue, after::nothing);
   }
   if constexpr (sanitized) go_on_as(self);
 }
@@ -458,7 +464,7 @@ WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self) noexcept {
   if (w->help_put_off_) [[unlikely]]
     w->call_help_now();
   if (next != nullptr && !w->place(*next)) next = nullptr;
-  suspend(w, &self, next, after::park);
+  suspend(w, &self, next, after::park, after::park);
   if constexpr (sanitized) go_on_as(self);
 }
 
@@ -470,7 +476,7 @@ WEFT_UNINSTRUMENTED bool worker::step_aside(worker* w, fiber_record& self, fiber
   if (ours) {
     child.aside = &join;
     child.joiner_aside = true;
-    suspend(w, &self, w->place(child) ? &child : nullptr, after::step_aside);
+    suspend(w, &self, w->place(child) ? &child : nullptr, after::step_aside, after::cache_stack);
   }
   if constexpr (sanitized) go_on_as(self);
   return ours;
@@ -484,7 +490,7 @@ WEFT_UNINSTRUMENTED void worker::run_eagerly(worker* w, fiber_record& self, fibe
   w->identity.enter_on_fiber_stack();
   sanitizer_acquire(&child);
   if (w->in_order_) w->tell_step(child);
-  suspend(w, &self, w->place(child) ? &child : nullptr, after::next_in_line);
+  suspend(w, &self, w->place(child) ? &child : nullptr, after::next_in_line, after::cache_stack);
   if constexpr (sanitized) go_on_as(self);
 }
 
@@ -574,6 +580,23 @@ bool worker::goes_first(fiber_record& joiner) noexcept {
   return false;
 }
 
+/// Who joins one task after another would park again for each that has not begun. So where a joiner is next, new tasks
+/// of its own that lead the queue run first, in place, one after another; but not for long.
+/// @returns one of them, or the joiner; null if there is neither
+[[gnu::noinline]] fiber_record* worker::take_for_joiner() noexcept {
+  constexpr std::uint64_t long_time = 200'000;  // 50 to 200 us
+  bool const late = coarse_now() - joiner_since_ > long_time;
+  fiber_record* const front = late ? nullptr : ring_.take();
+  if (front != nullptr && front->parent == joiner_id_ && front->place == nullptr) return front;
+  fiber_record* const joiner = take_slot();
+  joiner_ = nullptr;
+  if (joiner == nullptr) return front;  // a thief was there first
+  ++slot_turns_;
+  // The slot is empty: next in line again, behind the joiner.
+  if (front != nullptr) slot_.store(front, std::memory_order_release);  // as in enqueue()
+  return joiner;
+}
+
 /// Small, and without a call but at its end, so that it needs no frame.
 void worker::enqueue_new(fiber_record& fiber) noexcept {
   if (!steals_ || !ring_.has_room()) [[unlikely]]
@@ -588,7 +611,12 @@ void worker::enqueue(fiber_record& fiber, placement where) noexcept {
     if (where == placement::back) [[likely]]
       return push_in_line(fiber);
     if (where == placement::prompt) return enqueue_promptly(fiber);
-    if (where == placement::joiner && !goes_first(fiber)) return;
+    if (where == placement::joiner) {
+      if (!goes_first(fiber)) return;
+      joiner_ = &fiber;
+      joiner_id_ = fiber.id;
+      joiner_since_ = coarse_now();
+    }
     // release: publishes the fiber to who takes it from the slot. A store will do where it is empty, for only this
     // worker puts there. relaxed: others but empty it, and then this is as good a moment.
     if (slot_.load(std::memory_order_relaxed) == nullptr) return slot_.store(&fiber, std::memory_order_release);

@@ -136,8 +136,9 @@ private:
   enum class after : unsigned char { nothing, requeue, requeue_here, park, next_in_line, step_aside, cache_stack };
 
   static void yield_slowly(worker* w, fiber_record& self, fiber_record* next) noexcept;
-  static void suspend(worker* w, fiber_record* self, fiber_record* next, after then) noexcept;
-  void land(void* from) noexcept;
+  static void suspend(worker* w, fiber_record* self, fiber_record* next, after then, after likely) noexcept;
+  void settle(void* from, after then) noexcept;
+  void land(void* from, after likely) noexcept;
   void arrive(void* from) noexcept;
   void prefetch_following() const noexcept;
   bool place(fiber_record& fiber) noexcept;
@@ -154,6 +155,7 @@ private:
   void poll() noexcept;
   void push(fiber_record& fiber) noexcept;
   bool goes_first(fiber_record& joiner) noexcept;
+  fiber_record* take_for_joiner() noexcept;
   void enqueue_promptly(fiber_record& fiber) noexcept;
   fiber_record* take_slot() noexcept;
   void push_in_line(fiber_record& fiber) noexcept;
@@ -231,6 +233,9 @@ private:
   std::uint32_t stolen_ = 0;           // in the last steal, until it has been judged
   std::uint64_t stolen_at_ = 0;        // on the coarse clock
   std::atomic<fiber_record*> slot_{nullptr};  // next in line; this worker puts, any takes
+  fiber_record const* joiner_ = nullptr;      // put there last as one; only compared: it may be gone
+  std::uint64_t joiner_id_ = 0;               // its id
+  std::uint64_t joiner_since_ = 0;            // on the coarse clock
   ordered_queue ordered_;                     // in place of the ring and the slot, with scheduling::fifo
   basic_ring<fiber_record*, ring_capacity> ring_;
   std::vector<std::uint64_t> seen_progress_;  // of each neighbour, when it was last looked after

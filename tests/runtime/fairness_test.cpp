@@ -177,3 +177,76 @@ TEST_CASE("rule 27: while one fiber of a batch computes, another worker finishes
     for (auto& t : tasks) t.get();
   });
 }
+
+TEST_CASE("who joins one task after another goes on when those that lead the queue have run", "[task][join]") {
+  run_on(1, [] {
+    int ran = 0;
+    std::vector<weft::task<void>> tasks;
+    for (int i = 0; i < 10; ++i) tasks.push_back(weft::spawn([&ran] { ++ran; }));
+    tasks.front().get();
+    verify(ran == 10);  // and not parked and woken for each of them
+    for (std::size_t i = 1; i < tasks.size(); ++i) tasks[i].get();
+  });
+}
+
+TEST_CASE("a joiner does not wait for what others have queued", "[task][join]") {
+  run_on(1, [] {
+    bool stop = false;
+    int turns = 0;
+    auto const other = weft::spawn([&] {
+      for (; !stop; ++turns) weft::yield();
+    });
+    weft::yield();  // so that it has begun, and is no new task of ours
+    int others_ran = 0;
+    auto const nested = weft::spawn([&others_ran] {
+      std::vector<weft::task<void>> tasks;
+      for (int i = 0; i < 10; ++i) tasks.push_back(weft::spawn([&others_ran] { ++others_ran; }));
+      for (auto& task : tasks) task.detach();
+    });
+    auto first = weft::spawn([] {});
+    auto second = weft::spawn([] {});
+    int const before = turns;
+    first.get();
+    verify(turns - before <= 2);
+    verify(others_ran == 0);
+    second.get();
+    stop = true;
+    other.wait();
+    nested.wait();
+    while (others_ran < 10) weft::yield();
+  });
+}
+
+TEST_CASE("a joiner whose tasks compute is not held up until all have", "[task][join]") {
+  run_on(1, [] {
+    int ran = 0;
+    std::vector<weft::task<void>> tasks;
+    for (int i = 0; i < 20; ++i) {
+      tasks.push_back(weft::spawn([&ran] {
+        compute(2ms);
+        ++ran;
+      }));
+    }
+    tasks.front().get();
+    verify(ran < 5);
+    for (std::size_t i = 1; i < tasks.size(); ++i) tasks[i].get();
+    verify(ran == 20);
+  });
+}
+
+TEST_CASE("rule 27: a joiner held behind a task that computes goes on elsewhere", "[rule27][join]") {
+  watchdog const dog{"a joiner behind its computing task"};
+  run_with({.workers = 2}, [] {
+    std::atomic<bool> joined{false};
+    auto first = weft::spawn([] {});
+    auto second = weft::spawn([&joined] {
+      auto const begin = weft::clock::now();
+      while (!joined.load() && weft::clock::now() - begin < 10s) {
+      }
+      verify(joined.load());
+    });
+    first.get();
+    joined = true;
+    second.get();
+  });
+}
