@@ -187,8 +187,7 @@ public:
     auto& list = lists_[size_class];
     r->next = list.head;
     list.head = r;
-    list.count.add(1);
-    if (list.count > keep) [[unlikely]]
+    if (list.count.add(1) > keep) [[unlikely]]
       spill(size_class);
   }
 

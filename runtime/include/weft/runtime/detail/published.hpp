@@ -22,8 +22,12 @@ public:
     value_.store(value, std::memory_order_relaxed);
     return *this;
   }
-  /// For counters. No read-modify-write: there is one writer.
-  [[gnu::always_inline]] void add(T n) noexcept { *this = static_cast<T>(get() + n); }
+  /// For counters. No read-modify-write: there is one writer.  @returns the sum
+  [[gnu::always_inline]] T add(T n) noexcept {
+    auto const sum = static_cast<T>(get() + n);
+    *this = sum;
+    return sum;
+  }
 
 private:
   std::atomic<T> value_{};
