@@ -284,6 +284,7 @@ struct relacy_atomics {
   using plain = models::plain<T>;
   using barrier = Barrier;
   static void pause(unsigned) { rl::yield(1, place(std::source_location::current())); }
+  static void back_off(unsigned) { rl::yield(1, place(std::source_location::current())); }
 };
 
 }  // namespace weft::models

@@ -29,6 +29,10 @@ struct std_atomics {
   /// One turn of a loop that waits for a few instructions of another thread: the first turns spin, later ones give up
   /// the CPU, which the other may have lost.
   static void pause(unsigned turn) noexcept;
+  /// One turn of a loop that tries for a lock which others take again and again, each time for a few instructions. Long
+  /// enough for its holder to do so many times while the lock and what it guards are in its cache (Anderson, "The
+  /// performance of spin lock alternatives", 1990): to take it as soon as it is free costs both sides more.
+  static void back_off(unsigned turn) noexcept;
 };
 
 }  // namespace weft::inline v0::detail

@@ -220,7 +220,7 @@ std::uintptr_t basic_wait_list<Node, Atomics>::lock_slowly() noexcept {
         word_.compare_exchange_weak(seen, seen | lock_bit, std::memory_order_acquire, std::memory_order_relaxed)) {
       return seen;
     }
-    Atomics::pause(turn);
+    Atomics::back_off(turn);
   }
 }
 
