@@ -176,6 +176,7 @@ private:
   fiber_record* look_in_loop() noexcept;
   fiber_record* search() noexcept;
   fiber_record* steal_from(worker& victim, bool also_slot) noexcept;
+  bool slot_waits() const noexcept;
   fiber_record* look_after_neighbours() noexcept;
   void look_aside() noexcept;
   /// Whether this is a stand-in that is not needed. Only this worker makes itself one; who calls it to duty wakes it.
@@ -185,6 +186,9 @@ private:
   void judge_last_steal() noexcept;
   bool work_in_sight() noexcept;
   fiber_record* sleep() noexcept;
+  bool start_watching() noexcept;
+  bool wants_watcher() const noexcept;
+  void call_watcher() noexcept;
   time_point with_slack(time_point deadline) const noexcept;
   fiber_record* skip_time() noexcept;
   time_point time_to_look(std::chrono::nanoseconds interval) noexcept;

@@ -10,6 +10,7 @@
 #include "thread_stack.hpp"
 #include "worker.hpp"
 
+#include <weft/runtime/detail/short_spin.hpp>
 #include <weft/runtime/error.hpp>
 
 #include <algorithm>
@@ -170,10 +171,24 @@ fiber_record* worker::steal_from(worker& victim, bool also_slot) noexcept {
     return fiber;
   }
   // relaxed: a look; the exchange decides. acquire: pairs with the victim's enqueue().
-  if (victim.slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;
+  if (!victim.slot_waits()) return nullptr;
   fiber_record* const fiber = victim.slot_.exchange(nullptr, std::memory_order_acquire);
   if (fiber != nullptr) steals.add(1);
   return fiber;
+}
+
+/// Whether the fiber in the slot waits for one that runs for long. Where fibers take turns quickly it is better left:
+/// two that talk to each other would do so across CPUs. (Go does not steal a goroutine that goes next for some
+/// microseconds either, src/runtime/proc.go; Tokio never does.) For another worker to ask; a hint.
+bool worker::slot_waits() const noexcept {
+  constexpr int looks = 8;  // 3 us
+  auto const before = turns();
+  for (int look = 0; look < looks; ++look) {
+    // relaxed: a look.
+    if (slot_.load(std::memory_order_relaxed) == nullptr || turns() != before) return false;
+    pause_briefly();
+  }
+  return turns() == before;
 }
 
 /// For workers that are busy with one long-running fiber: does what they would do between two fibers.
@@ -216,7 +231,7 @@ bool worker::work_in_sight() noexcept {
   if (!home.injected.empty() || !mailbox.empty()) return true;
   return std::any_of(home.workers.begin(), home.workers.end(), [this](auto const& w) {
     if (!w->returning.empty()) return true;
-    return w.get() != this && (w->ring_.size() != 0 || w->slot_.load(std::memory_order_relaxed) != nullptr);
+    return w.get() != this && (w->ring_.size() != 0 || w->slot_waits());
   });
 }
 
@@ -276,6 +291,27 @@ time_point worker::time_to_look(std::chrono::nanoseconds interval) noexcept {
   return std::max(at, present + shortest);
 }
 
+/// @returns false if another does
+bool worker::start_watching() noexcept {
+  // acquire: pairs with who stopped, and has looked. release: as seq_cst where it is taken back.
+  return !home.neighbours_watched.exchange(true, std::memory_order_acq_rel);
+}
+
+/// For one that is parked: whether a worker is awake, or may be so soon.
+bool worker::wants_watcher() const noexcept {
+  if (home.idle.parked() + home.idle.searching() + home.away.asleep() < home.workers.size()) return true;
+  // And for a while after it was called for that: who called may have gone to sleep by now, and be back soon.
+  return coarse_now() - home.watcher_called.load(std::memory_order_relaxed) < longest_unwatched;
+}
+
+/// Wakes a sleeper to become one.
+void worker::call_watcher() noexcept {
+  auto const present = coarse_now();
+  if (present - home.watcher_called.load(std::memory_order_relaxed) <= longest_unwatched) return;
+  home.watcher_called.store(present, std::memory_order_relaxed);
+  home.wake_one();
+}
+
 fiber_record* worker::sleep() noexcept {
   if (home.workers.size() == 1 && wake_who_waits_for_quiet()) return pick_next();
   if (home.world != nullptr) {
@@ -286,6 +322,9 @@ fiber_record* worker::sleep() noexcept {
   }
   // A stand-in that rests does not count among those who could take new work, and looks at its own only.
   bool const resting = rests();
+  // One sleeper looks after the neighbours, if there are any, as long as one of them is awake. It says so before it is
+  // seen asleep, for who then wakes a fiber wakes a worker, too, where nobody looks.
+  bool watching = !resting && home.workers.size() != 1 && start_watching();
   // relaxed, as all uses of it: the barrier below orders it; without one nobody asks (see goes_first(), monitor).
   asleep.store(true, std::memory_order_relaxed);
   resting ? home.away.note_asleep() : home.idle.park(index, std::exchange(searching_, false));
@@ -298,26 +337,24 @@ fiber_record* worker::sleep() noexcept {
     } else {
       searching_ = !home.idle.unpark(index) || home.idle.search(static_cast<std::uint32_t>(home.workers.size()) * 2);
     }
+    if (watching) {
+      home.neighbours_watched.store(false, std::memory_order_release);
+      call_watcher();
+    }
     return pick_next();
   }
   auto deadline = timers.next();
   if (home.world != nullptr && deadline != never) deadline = add(clock::now(), deadline - home.world->now());
   if (stands_in_ && !resting && home.away.surplus()) deadline = std::min(deadline, add(now(), surplus_interval));
-  // One sleeper looks after the neighbours, if there are any, as long as one of them is awake.
-  bool watching = false;
-  auto const standing_in = home.away.on_duty();
-  auto const others_awake = [this] {
-    return home.idle.parked() + home.idle.searching() + home.away.asleep() < home.workers.size();
-  };
-  // And for a while after it was called for that: who called may have gone to sleep by now, and be back soon.
-  auto const called_lately = [this] {
-    return coarse_now() - home.watcher_called.load(std::memory_order_relaxed) < longest_unwatched;
-  };
-  if (!resting && home.workers.size() != 1 && (others_awake() || called_lately()) &&
-      !home.neighbours_watched.exchange(true, std::memory_order_acq_rel)) {
-    watching = true;
-    deadline = std::min(deadline,
-                        time_to_look(standing_in > 0 || watches_closely_ ? short_watch_interval : watch_interval));
+  if (watching && !wants_watcher()) {
+    // seq_cst: who goes to work counts itself out of those who sleep or search, and then asks for a watcher: if it
+    // found one here, we see it awake.
+    home.neighbours_watched.exchange(false, std::memory_order_seq_cst);
+    watching = wants_watcher() && start_watching();
+  }
+  if (watching) {
+    bool const closely = home.away.on_duty() > 0 || watches_closely_;
+    deadline = std::min(deadline, time_to_look(closely ? short_watch_interval : watch_interval));
   }
   about_to_run_ = true;
   polls.add(1);
@@ -349,13 +386,8 @@ fiber_record* worker::sleep() noexcept {
   begin_batch();
   // Who goes to work while timers or descriptors depend on it wants to be watched.
   if (!home.neighbours_watched.load(std::memory_order_relaxed) &&
-      (watching || timers.next() != never || loop.watches_any())) {
-    auto const present = coarse_now();
-    if (present - home.watcher_called.load(std::memory_order_relaxed) > longest_unwatched) {
-      home.watcher_called.store(present, std::memory_order_relaxed);
-      home.wake_one();
-    }
-  }
+      (watching || timers.next() != never || loop.watches_any()))
+    call_watcher();
   return next;
 }
 
