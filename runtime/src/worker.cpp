@@ -104,9 +104,12 @@ fiber_record* worker::pick_next() noexcept {
     if (leaving_) return nullptr;
   }
   if (slot_turns_ < slot_turns && (slot_.load(std::memory_order_relaxed) != nullptr || !returning.empty())) {
-    bool const for_joiner = joiner_ != nullptr && slot_.load(std::memory_order_relaxed) == joiner_;
-    if (for_joiner && returning.empty()) [[unlikely]]
-      return take_for_joiner();
+    if (joiner_ != nullptr && slot_.load(std::memory_order_relaxed) == joiner_ && returning.empty()) [[unlikely]] {
+      if (fiber_record* const fiber = take_joiners_task()) {
+        slot_turns_ = 0;
+        return fiber;
+      }
+    }
     if (fiber_record* const fiber = take_slot()) {
       ++slot_turns_;
       return fiber;
@@ -355,6 +358,7 @@ fiber_record* worker::look_around(fiber_record& joiner) noexcept {
     return &joiner;
   }
   last_turn_ = present;
+  if (other == nullptr) other = take_slot();  // which a timer may have filled just now
   if (other == nullptr) other = ring_.take();
   if (other == nullptr) return &joiner;
   if (joiner.joiner_aside) open_aside_join(joiner);
@@ -582,19 +586,13 @@ bool worker::goes_first(fiber_record& joiner) noexcept {
 
 /// Who joins one task after another would park again for each that has not begun. So where a joiner is next, new tasks
 /// of its own that lead the queue run first, in place, one after another; but not for long.
-/// @returns one of them, or the joiner; null if there is neither
-[[gnu::noinline]] fiber_record* worker::take_for_joiner() noexcept {
+/// @returns one of them, or null
+[[gnu::noinline]] fiber_record* worker::take_joiners_task() noexcept {
   constexpr std::uint64_t long_time = 200'000;  // 50 to 200 us
-  bool const late = coarse_now() - joiner_since_ > long_time;
-  fiber_record* const front = late ? nullptr : ring_.take();
-  if (front != nullptr && front->parent == joiner_id_ && front->place == nullptr) return front;
-  fiber_record* const joiner = take_slot();
+  fiber_record* const front = coarse_now() - joiner_since_ > long_time ? nullptr : ring_.take();
+  if (front == nullptr || (front->parent == joiner_id_ && front->place == nullptr)) return front;
   joiner_ = nullptr;
-  if (joiner == nullptr) return front;  // a thief was there first
-  ++slot_turns_;
-  // The slot is empty: next in line again, behind the joiner.
-  if (front != nullptr) slot_.store(front, std::memory_order_release);  // as in enqueue()
-  return joiner;
+  return ring_.put_back(front) ? nullptr : front;
 }
 
 /// Small, and without a call but at its end, so that it needs no frame.

@@ -155,7 +155,7 @@ private:
   void poll() noexcept;
   void push(fiber_record& fiber) noexcept;
   bool goes_first(fiber_record& joiner) noexcept;
-  fiber_record* take_for_joiner() noexcept;
+  fiber_record* take_joiners_task() noexcept;
   void enqueue_promptly(fiber_record& fiber) noexcept;
   fiber_record* take_slot() noexcept;
   void push_in_line(fiber_record& fiber) noexcept;

@@ -337,10 +337,7 @@ fiber_record* worker::sleep() noexcept {
     } else {
       searching_ = !home.idle.unpark(index) || home.idle.search(static_cast<std::uint32_t>(home.workers.size()) * 2);
     }
-    if (watching) {
-      home.neighbours_watched.store(false, std::memory_order_release);
-      call_watcher();
-    }
+    if (watching) home.neighbours_watched.store(false, std::memory_order_release);
     return pick_next();
   }
   auto deadline = timers.next();
@@ -348,10 +345,11 @@ fiber_record* worker::sleep() noexcept {
   if (stands_in_ && !resting && home.away.surplus()) deadline = std::min(deadline, add(now(), surplus_interval));
   if (watching && !wants_watcher()) {
     // seq_cst: who goes to work counts itself out of those who sleep or search, and then asks for a watcher: if it
-    // found one here, we see it awake.
+    // found one here, we see it awake. And who came to sleep meanwhile, and found one here, is seen asleep.
     home.neighbours_watched.exchange(false, std::memory_order_seq_cst);
-    watching = wants_watcher() && start_watching();
+    watching = false;
   }
+  if (!watching && !resting && home.workers.size() != 1 && wants_watcher()) watching = start_watching();
   if (watching) {
     bool const closely = home.away.on_duty() > 0 || watches_closely_;
     deadline = std::min(deadline, time_to_look(closely ? short_watch_interval : watch_interval));

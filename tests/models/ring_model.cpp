@@ -69,7 +69,9 @@ private:
         newest = &pushed;
         ++next;
       } else if (choice < 7) {
-        if (item* const taken = ring_->take()) accept(*taken);
+        item* taken = ring_->take();
+        if (taken != nullptr && choice == 6 && ring_->put_back(taken)) taken = ring_->take();
+        if (taken != nullptr) accept(*taken);
       } else if (newest != nullptr && ring_->retake(newest)) {
         accept(*newest);
       }

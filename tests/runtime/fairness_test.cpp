@@ -250,3 +250,21 @@ TEST_CASE("rule 27: a joiner held behind a task that computes goes on elsewhere"
     second.get();
   });
 }
+
+TEST_CASE("H26: a loop of spawns and joins starves neither a timer nor another fiber", "[hazard][H26][join]") {
+  watchdog const dog{"beside a loop of joins"};
+  auto const in_batches_of = GENERATE(1, 3);
+  run_on(1, [&] {
+    bool slept = false;
+    auto const sleeper = weft::spawn([&slept] {
+      weft::sleep_for(1ms);
+      slept = true;
+    });
+    weft::yield();  // so that it sleeps
+    while (!slept) {
+      std::vector<weft::task<void>> tasks;
+      for (int i = 0; i < in_batches_of; ++i) tasks.push_back(weft::spawn([] {}));
+      for (auto& task : tasks) task.get();
+    }
+  });
+}

@@ -66,6 +66,7 @@ void storm(std::uint32_t seed, std::size_t thieves, std::size_t count) {
     for (auto n = random() % (Capacity + 2); n > 0; --n) {
       item* const i = ring->take();
       if (i == nullptr) break;
+      if (random() % 4 == 0 && ring->put_back(i)) continue;
       consume(i);
     }
   }

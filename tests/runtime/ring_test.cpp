@@ -99,6 +99,37 @@ TEST_CASE("a lease is at most one in sixteen, and at most sixteen", "[ring][rule
   CHECK(few.size() == 14);
 }
 
+TEST_CASE("what was taken last can be put back to the front", "[ring]") {
+  if (!thread_barrier::asymmetric()) return;  // then nothing may stay in a lease
+  ring r;
+  fill(r, 0, 64);
+  REQUIRE(r.take() == item(0));  // leases 0 to 3
+  CHECK(r.put_back(item(0)));
+  CHECK(r.owned() == 64);
+  CHECK_FALSE(r.push(item(64)));
+  CHECK(r.take() == item(0));
+  CHECK_FALSE(r.put_back(item(1)));
+  REQUIRE(r.take() == item(1));
+  CHECK(r.put_back(item(1)));
+  std::vector<int*> rescued;
+  auto const sink = [&](int* i) { rescued.push_back(i); };
+  CHECK(r.rescue(sink) == 3);
+  CHECK(rescued == std::vector<int*>{item(1), item(2), item(3)});
+  CHECK(r.take() == item(4));
+}
+
+TEST_CASE("what was taken before a rescue and put back after it is the owner's", "[ring][rule27]") {
+  if (!thread_barrier::asymmetric()) return;
+  ring r;
+  fill(r, 0, 64);
+  REQUIRE(r.take() == item(0));
+  std::vector<int*> rescued;
+  CHECK(r.rescue([&](int* i) { rescued.push_back(i); }) == 3);
+  CHECK(r.put_back(item(0)));
+  CHECK(r.take() == item(0));
+  CHECK(r.take() == item(4));
+}
+
 TEST_CASE("the newest can be taken back, and nothing else", "[ring]") {
   ring r;
   fill(r, 0, 3);

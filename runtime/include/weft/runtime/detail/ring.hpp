@@ -82,6 +82,17 @@ public:
     return item;
   }
 
+  /// Puts what the last take() gave back to the front, before anything is added. Owner only.
+  /// @returns false, having done nothing, if a rescue has come between, or what stays in a lease cannot be rescued
+  [[nodiscard]] bool put_back(T item) noexcept {
+    if (lease_limit_ == 1 || slot(next_leased_ - 1).load(relaxed) != item) return false;
+    --next_leased_;
+    // release: as in take_leased(). A rescue that has read the lease as it was leaves this item; one that reads it from
+    // now on takes it, too. Either is noticed by the next take().
+    lease_.store(pack(next_leased_, end_leased_), release);
+    return true;
+  }
+
   /// Takes the newest back if it is `item` and no thief has it. Owner only.
   [[nodiscard]] bool retake(T item) noexcept {
     auto const last = tail_.load(relaxed) - 1;  // ours
