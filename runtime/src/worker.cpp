@@ -130,6 +130,16 @@ fiber_record* worker::pick_next() noexcept {
 
 void worker::push(fiber_record& fiber) noexcept { push_in_line(fiber); }
 
+/// Into the slot; who is there goes to the back of the ring.
+[[gnu::always_inline]] inline void worker::put_next(fiber_record& fiber) noexcept {
+  // release: publishes the fiber to who takes it from the slot. A store will do where it is empty, for only this worker
+  // puts there. relaxed: others but empty it, and then this is as good a moment.
+  if (slot_.load(std::memory_order_relaxed) == nullptr) return slot_.store(&fiber, std::memory_order_release);
+  // acquire: makes the one pushed out ours.
+  fiber_record* const pushed_out = slot_.exchange(&fiber, std::memory_order_acq_rel);
+  if (pushed_out != nullptr) push(*pushed_out);
+}
+
 /// Who wakes another is often about to wait itself, and this worker then runs the other sooner than a sleeper could be
 /// woken, at the price of a system call, to do it. So where that one is next, and a sleeper looks at the neighbours
 /// before long in any case, help is called only when the running fiber has stopped and there is more to do. (Tokio
@@ -139,7 +149,7 @@ void worker::enqueue_woken(fiber_record& fiber, placement where) noexcept {
   bool const soon = where == placement::next || (where == placement::back && ring_.size() == 0);
   if (!soon || !steals_ || fiber.pinned) return enqueue(fiber, where);
   if (where == placement::next) {
-    enqueue(fiber, where);
+    put_next(fiber);
   } else if (!ring_.push(&fiber)) [[unlikely]] {
     overflow(fiber);
   }
@@ -615,13 +625,7 @@ void worker::enqueue(fiber_record& fiber, placement where) noexcept {
       joiner_id_ = fiber.id;
       joiner_since_ = coarse_now();
     }
-    // release: publishes the fiber to who takes it from the slot. A store will do where it is empty, for only this
-    // worker puts there. relaxed: others but empty it, and then this is as good a moment.
-    if (slot_.load(std::memory_order_relaxed) == nullptr) return slot_.store(&fiber, std::memory_order_release);
-    // acquire: makes the one pushed out ours.
-    fiber_record* const pushed_out = slot_.exchange(&fiber, std::memory_order_acq_rel);
-    if (pushed_out != nullptr) push(*pushed_out);
-    return;
+    return put_next(fiber);
   }
   if (in_order_) return ordered_.push(fiber);
   expect_not_forked();  // see abandon()

@@ -159,6 +159,7 @@ private:
   void enqueue_promptly(fiber_record& fiber) noexcept;
   fiber_record* take_slot() noexcept;
   void push_in_line(fiber_record& fiber) noexcept;
+  void put_next(fiber_record& fiber) noexcept;
   void call_help_now() noexcept;
   void begin_batch() noexcept;
   void overflow(fiber_record& fiber) noexcept;

@@ -194,7 +194,10 @@ TEST_CASE("a joiner does not wait for what others have queued", "[task][join]") 
     bool stop = false;
     int turns = 0;
     auto const other = weft::spawn([&] {
-      for (; !stop; ++turns) weft::yield();
+      while (!stop) {
+        weft::yield();
+        ++turns;
+      }
     });
     weft::yield();  // so that it has begun, and is no new task of ours
     int others_ran = 0;
