@@ -33,8 +33,9 @@ void sleep_until(time_point deadline);
 
 namespace this_fiber {
 
-/// Lets every other ready fiber run first. On a thread that is not a worker: `std::this_thread::yield()`. A
-/// cancellation point; a deadline that has passed it may notice only after a few more.
+/// Lets every other ready fiber run first; where more are ready than a worker's queue holds, 2048, the rest have their
+/// turns now and then. On a thread that is not a worker: `std::this_thread::yield()`. A cancellation point; a deadline
+/// that has passed it may notice only after a few more.
 void yield();
 
 /// Parks the caller for at least `d`. Zero or less yields. A cancellation point.
