@@ -293,7 +293,8 @@ time_point worker::time_to_look(std::chrono::nanoseconds interval) noexcept {
 
 /// @returns false if another does
 bool worker::start_watching() noexcept {
-  // acquire: pairs with who stopped, and has looked. release: as seq_cst where it is taken back.
+  // acquire: pairs with the release of who watched before, in sleep(): one after the other looks at the neighbours, and
+  // nothing else depends on it. Who wakes a fiber reads it relaxed, as a hint.
   return !home.neighbours_watched.exchange(true, std::memory_order_acq_rel);
 }
 
@@ -337,6 +338,7 @@ fiber_record* worker::sleep() noexcept {
     } else {
       searching_ = !home.idle.unpark(index) || home.idle.search(static_cast<std::uint32_t>(home.workers.size()) * 2);
     }
+    // release, here and below: pairs with start_watching().
     if (watching) home.neighbours_watched.store(false, std::memory_order_release);
     return pick_next();
   }
