@@ -251,11 +251,13 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::land(void* from, 
 
 /// Fetches what the next switches will touch. The jump saves the control registers, and that waits for all loads under
 /// way: each must be in the cache by then. So a record comes two steps ahead, and what it points to, one.
-[[gnu::always_inline]] inline void worker::prefetch_following() const noexcept {
+/// @param lines  of the stack, from where the registers are: what its fiber is about to return through
+[[gnu::always_inline]] inline void worker::prefetch_following(std::size_t lines) const noexcept {
+  if constexpr (sanitized) return;  // it may read a record that has been taken from us, and given back
   __builtin_prefetch(ring_.peek(1));
   if (!ring_.has_leased()) return;
   auto* const context = static_cast<std::byte const*>(ring_.peek(0)->context);
-  for (std::size_t line = 0; line < 3; ++line) __builtin_prefetch(context + line * cache_line);
+  for (std::size_t line = 0; line < lines; ++line) __builtin_prefetch(context + line * cache_line);
 }
 
 /// Gives `fiber` its stack.
@@ -402,6 +404,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::base_loop(transfe
     stack_bounds bounds;
     if (next != nullptr && w->place(*next)) {
       to = w->enter(*next);
+      w->prefetch_following(8);  // as in park(); and those that are woken together often end one after another
       if constexpr (sanitized) bounds = bounds_of(*next);
     } else {
       to = w->own_context_;
@@ -447,7 +450,7 @@ WEFT_UNINSTRUMENTED void worker::yield(worker* w, fiber_record& self) noexcept {
   fiber_record* const next = w->ring_.take_leased();
   if (next == nullptr || next->context == nullptr) [[unlikely]]
     return yield_slowly(w, self, next);
-  w->prefetch_following();
+  w->prefetch_following(3);
   suspend(w, &self, next, after::requeue_here, after::requeue_here);
 }
 
@@ -478,6 +481,7 @@ WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self) noexcept {
   if (w->help_put_off_) [[unlikely]]
     w->call_help_now();
   if (next != nullptr && !w->place(*next)) next = nullptr;
+  w->prefetch_following(5);  // of many that are woken at once, each has long been out of the cache
   suspend(w, &self, next, after::park, after::park);
   if constexpr (sanitized) go_on_as(self);
 }

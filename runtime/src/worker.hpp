@@ -140,7 +140,7 @@ private:
   void settle(void* from, after then) noexcept;
   void land(void* from, after likely) noexcept;
   void arrive(void* from) noexcept;
-  void prefetch_following() const noexcept;
+  void prefetch_following(std::size_t lines) const noexcept;
   bool place(fiber_record& fiber) noexcept;
   bool find_place(fiber_record& fiber) noexcept;
   void* enter(fiber_record& fiber) noexcept;
