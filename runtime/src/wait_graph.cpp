@@ -4,6 +4,7 @@
 #include "fatal.hpp"
 #include "fiber_text.hpp"
 #include "scheduler.hpp"
+#include "scopes.hpp"
 #include "worker.hpp"
 
 #include <weft/runtime/cancel_scope.hpp>
@@ -31,6 +32,7 @@ struct noted_wait::entry {
   void const* lock = nullptr;
   std::uint64_t task = 0;  // without a lock
   bool limited = false;
+  wait_ticket const* ticket = nullptr;  // outlives the wait, and so this
   std::array<void*, 32> frames{};
   int depth = 0;
 };
@@ -100,7 +102,7 @@ void write(std::ostream& to, noted_wait::entry const& wait) {
 std::string circle_from(noted_wait::entry const& last) {
   std::size_t size = 0;
   for (auto const* at = &last; at != nullptr; at = wait_of(awaited_by(*at))) {
-    if (at->limited) return {};
+    if (at->limited || at->ticket->ends()) return {};
     if (++size > graph().waits.size()) return {};  // it leads into a circle that was there before, and has been told
     if (awaited_by(*at) == last.who) break;
   }
@@ -178,6 +180,8 @@ void noted_wait::for_task(fiber_record const& task, time_point deadline) noexcep
     noted->lock = lock;
     noted->task = task != nullptr ? task->id : 0;
     noted->limited = deadline != never || current_deadline() != never;
+    fiber_record const* const fiber = current_fiber();
+    noted->ticket = fiber != nullptr ? &fiber->ticket : &ticket_of_thread();
     noted->depth = ::backtrace(noted->frames.data(), static_cast<int>(noted->frames.size()));
     std::lock_guard const guard{graph().lock};
     graph().waits[noted->who] = noted.get();

@@ -51,16 +51,16 @@ std::ptrdiff_t barrier::wait_until_(time_point deadline) {
     if (broken_) throw_broken();
     last = waiting_ + 1 == parties_;
     if (last) {
+      node.index = waiting_;
       others = dismiss(line, false);
     } else if (!tries) {
       ++waiting_;
       line.push_back(node);
     }
   }
-  if (last) {
-    auto const index = parties_ - 1;
-    detail::wake_all(others);  // from here on the barrier may be gone
-    return index;
+  if (last) {  // the barrier may be gone: of the others, one whose time was up meanwhile needs no waking
+    detail::wake_all(others);
+    return node.index;
   }
   if (tries) throw timeout_error("weft::barrier: the others have not come in time");
   auto const cause = self.wait(deadline);

@@ -174,7 +174,8 @@ bool queue_core::withdraw(queue_node& node) noexcept {
 }
 
 boxed_item queue_core::outcome(queue_node& node) {
-  if (node.failure != nullptr) std::rethrow_exception(node.failure);
+  // Told once: the case of a select may be used again.
+  if (node.failure != nullptr) std::rethrow_exception(std::exchange(node.failure, nullptr));
   if (node.item == nullptr) throw_queue_shutdown();
   return std::move(node.item);
 }

@@ -11,16 +11,22 @@ namespace weft::inline v0 {
 
 namespace {
 
+/// Rounded up, so that never more than `n` come in that time.
 std::chrono::nanoseconds share(std::chrono::nanoseconds per, std::ptrdiff_t n) {
   if (n <= 0) throw std::invalid_argument("weft::rate_limiter: the number must be positive");
   if (per <= std::chrono::nanoseconds{0}) throw std::invalid_argument("weft::rate_limiter: the time must be positive");
-  return std::max(per / n, std::chrono::nanoseconds{1});
+  return std::chrono::nanoseconds{(per.count() - 1) / n + 1};
+}
+
+/// In whole intervals: the time less one of them would hold a few more or less than `n`.
+std::chrono::nanoseconds tolerance(std::chrono::nanoseconds interval, std::ptrdiff_t n) noexcept {
+  return interval * std::min<std::ptrdiff_t>(n - 1, std::chrono::nanoseconds::max() / interval);
 }
 
 }  // namespace
 
 rate_limiter::rate_limiter(std::ptrdiff_t n, std::chrono::nanoseconds per, exact)
-    : interval_(share(per, n)), tolerance_(per - interval_) {}
+    : interval_(share(per, n)), tolerance_(tolerance(interval_, n)) {}
 
 bool rate_limiter::take(time_point at) noexcept {
   if (at < full_at_ && full_at_ - at > tolerance_) return false;

@@ -2,6 +2,7 @@
 
 #include "queueing.hpp"
 
+#include <limits>
 #include <stdexcept>
 
 namespace weft::inline v0 {
@@ -11,6 +12,9 @@ void wait_group::add(std::ptrdiff_t n) {
   {
     detail::wait_list::section line{list_};
     if (n < -count_) throw std::invalid_argument("weft::wait_group: more has been counted out than in");
+    if (n > std::numeric_limits<std::ptrdiff_t>::max() - count_) {
+      throw std::overflow_error("weft::wait_group: more than can be counted");
+    }
     count_ += n;
     if (count_ != 0 || line.empty()) return;
     (void)line.claim(static_cast<std::size_t>(-1), &claimed);

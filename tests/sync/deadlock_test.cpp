@@ -191,6 +191,24 @@ TEST_CASE("who waits for a limited time is in no deadlock", "[deadlock][mutex]")
   CHECK(told.all().empty());
 }
 
+TEST_CASE("a wait that has been cancelled closes no circle, though its fiber has not gone on yet",
+          "[deadlock][mutex]") {
+  reports told;
+  run_with(told.in_debug_mode({.workers = 1}), [&] {
+    weft::mutex m;
+    std::lock_guard const lock{m};
+    std::atomic<bool> begun{false};
+    auto child = weft::spawn([&] {
+      begun = true;
+      std::lock_guard const wanted{m};
+    });
+    while (!begun) weft::yield();  // there is but one worker: now it waits for the lock
+    child.cancel();
+    child.wait();
+  });
+  CHECK(told.all().empty());
+}
+
 TEST_CASE("locks that change hands, and those of who has ended, are in no deadlock", "[deadlock][mutex]") {
   auto const workers = some_workers();
   reports told;

@@ -16,6 +16,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -109,6 +111,8 @@ TEST_CASE("a wait group does not go below 0, and its wait is a cancellation poin
   CHECK_THROWS_AS(group.done(), std::invalid_argument);
   group.add(2);
   CHECK_THROWS_AS(group.add(-3), std::invalid_argument);
+  CHECK_THROWS_AS(group.add(std::numeric_limits<std::ptrdiff_t>::max() - 1), std::overflow_error);
+  CHECK_THROWS_AS(group.add(std::numeric_limits<std::ptrdiff_t>::min()), std::invalid_argument);
   CHECK(group.count() == 2);
   run_with(weft::testing::in_virtual_time(), [&] {
     verify(!group.wait_for(1s));

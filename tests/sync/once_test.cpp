@@ -19,6 +19,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -213,6 +215,26 @@ TEST_CASE("a rate limiter for all times is full after its burst", "[rate_limiter
   weft::rate_limiter some{5, std::chrono::nanoseconds::max()};
   for (int i = 0; i < 5; ++i) CHECK(some.try_acquire());
   CHECK_FALSE(some.try_acquire());
+  weft::rate_limiter any{std::numeric_limits<std::ptrdiff_t>::max(), std::chrono::nanoseconds::max()};
+  for (int i = 0; i < 100; ++i) CHECK(any.try_acquire());
+}
+
+TEST_CASE("a rate limiter lets through as many as it says, whatever their time divides into", "[rate_limiter]") {
+  struct rate {
+    int n;
+    std::chrono::nanoseconds per;
+  };
+  auto const now = GENERATE(rate{60'000, 1s}, rate{1500, 1ms}, rate{600, 1us}, rate{7, 10ns}, rate{3, 1ns});
+  INFO(now.n << " in " << now.per.count() << " ns");
+  run_with(weft::testing::in_virtual_time(), [now] {
+    weft::rate_limiter limit{now.n, now.per};
+    int at_once = 0;
+    while (limit.try_acquire()) ++at_once;
+    verify(at_once == now.n);
+    auto const begin = weft::detail::deadline_after(0ns);
+    for (int i = 0; i < now.n; ++i) limit.acquire();
+    verify(weft::detail::deadline_after(0ns) - begin >= now.per);
+  });
 }
 
 TEST_CASE("bad rates are refused", "[rate_limiter][bad-input]") {

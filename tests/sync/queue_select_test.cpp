@@ -168,6 +168,63 @@ TEST_CASE("a case takes no item when another one has been chosen meanwhile", "[s
   });
 }
 
+namespace {
+
+/// Refuses to compare when told to.
+struct moody_less {
+  static inline bool fails = false;
+  bool operator()(int a, int b) const {
+    if (fails) throw std::range_error("incomparable");
+    return a < b;
+  }
+};
+
+/// Never ready; does something where a select is about to wait.
+template <class F>
+class meanwhile {
+public:
+  explicit meanwhile(F f) : does_(std::move(f)) {}
+  [[nodiscard]] bool try_now() const noexcept { return false; }
+  bool enroll(weft::waiter& /*unused*/) noexcept {
+    does_();
+    return false;
+  }
+  [[nodiscard]] bool withdraw() const noexcept { return false; }
+  void finish() {}
+
+private:
+  F does_;
+};
+
+}  // namespace
+
+TEST_CASE("a case that has told a failure takes the next item as any other", "[select][queue][bad-input]") {
+  weft::priority_queue<int, moody_less> q;
+  std::vector<int> got;
+  auto take = on_get(q, [&](int value) { got.push_back(value); });
+  bool failed = false;
+  while (!failed) {  // the order in which a select looks at its cases is drawn
+    meanwhile put{[&] {
+      moody_less::fails = false;
+      for (int i = 0; i < 3; ++i) q.put(i);
+      moody_less::fails = true;
+    }};
+    try {
+      (void)weft::select(take, put);
+    } catch (std::range_error const&) {
+      failed = true;
+    }
+    moody_less::fails = false;
+    auto const left = q.size();
+    got.clear();
+    while (!q.empty()) {
+      REQUIRE_NOTHROW(weft::select(take));
+      q.task_done();
+    }
+    CHECK(got.size() == left);
+  }
+}
+
 TEST_CASE("an item whose move to the handler throws is still there", "[select][queue][bad-input]") {
   weft::queue<brittle> q;
   q.put(brittle{1});

@@ -14,7 +14,8 @@ namespace weft::inline v0 {
 
 /// Opens for good when it has been counted down to 0.
 /// @par Thread safety
-/// Any member, from any fiber of any runtime and any thread, at once. Who has seen it open may destroy it.
+/// Any member, from any fiber of any runtime and any thread, at once. Who has returned from wait() may destroy it, once
+/// all others who wait have returned, too.
 /// @par Memory ordering
 /// All that was done before count_down() is visible to whoever sees the latch open.
 class latch {

@@ -12,7 +12,7 @@
 
 namespace weft::inline v0 {
 
-/// Lets `n` through at once after a rest, and then one each `per / n`.
+/// Lets `n` through at once after a rest, and then one each `per / n`, rounded up to nanoseconds.
 /// @par Thread safety
 /// Any member, from any fiber of any runtime and any thread, at once; only the destructor needs to be alone.
 /// @par Fairness
@@ -30,7 +30,7 @@ public:
   void acquire() { (void)acquire_until_(never); }
   /// @returns whether one more may go now, and nobody waits for it; then it counts. Never waits.
   [[nodiscard]] bool try_acquire();
-  /// Waits at most `limit`; does not begin to wait for what will not come in time.
+  /// Waits at most `limit`. Who is first in line does not begin to wait for what will not come in time.
   /// @returns whether one more may go. A cancellation point.
   template <class Rep, class Period>
   [[nodiscard]] bool try_acquire_for(std::chrono::duration<Rep, Period> limit) {

@@ -82,7 +82,8 @@ public:
   using semaphore::release;
 };
 
-/// A permit of a semaphore, which outlives it. Moves; what was moved from holds none.
+/// A permit of a semaphore, which outlives it. Moves; what was moved from holds none. It alone gives the permit back:
+/// if somebody else has done so, to a `bounded_semaphore`, that one's error has nowhere to go, and ends the process.
 class [[nodiscard]] scoped_permit {
 public:
   /// Takes over one that has been acquired.

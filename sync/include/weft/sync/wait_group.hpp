@@ -24,6 +24,7 @@ public:
 
   /// Counts `n` in, or out if it is negative. Does not wait.
   /// @throws std::invalid_argument  if the number would become negative; then nothing has changed
+  /// @throws std::overflow_error    if it would become too large; likewise
   void add(std::ptrdiff_t n = 1);
   /// Counts one out.
   void done() { add(-1); }

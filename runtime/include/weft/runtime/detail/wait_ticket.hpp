@@ -132,6 +132,13 @@ public:
   /// acquire: pairs with wake() and notify().
   [[nodiscard]] bool goes_on() const noexcept { return goes_on(word_.load(acquire)); }
 
+  /// Whether somebody has ended the wait, or the party has been called to look; it may be parked still.  relaxed: a
+  /// hint
+  [[nodiscard]] bool ends() const noexcept {
+    auto const seen = word_.load(relaxed);
+    return (seen & claimed_bit) != 0 || goes_on(seen);
+  }
+
   /// True once the winner has woken the party.  acquire: pairs with wake() and notify().
   [[nodiscard]] bool woken() const noexcept { return (word_.load(acquire) & woken_bit) != 0; }
 
