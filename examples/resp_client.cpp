@@ -15,7 +15,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <iostream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -99,18 +98,18 @@ void ask_all(weft::io::tcp_stream& server) {
   weft::channel<std::monostate> asked{10'000};  // commands that have not been answered
   auto const send = [&] {
     std::string commands;
-    std::string line;
+    auto& input = weft::io::stdin_stream();
     auto const flush = [&] {
       server.write_all(commands);
       commands.clear();
     };
-    while (weft::offload_blocking([&] { return static_cast<bool>(std::getline(std::cin, line)); })) {
-      auto const words = resp::split_words(line);
-      if (!words) throw std::runtime_error("a quote is not closed: " + line);
+    while (auto const line = input.read_line(static_cast<std::size_t>(resp::max_bulk))) {
+      auto const words = resp::split_words(*line);
+      if (!words) throw std::runtime_error("a quote is not closed: " + *line);
       if (words->empty()) continue;
       resp::append_command(commands, std::vector<std::string_view>(words->begin(), words->end()));
       // What has been asked must be on its way before anybody waits, be it here for a place, or for the next line.
-      if (std::cin.rdbuf()->in_avail() <= 0 || commands.size() > resp::usual_buffer) flush();
+      if (input.buffered().empty() || commands.size() > resp::usual_buffer) flush();
       std::monostate one;
       if (!asked.try_send(one)) {
         flush();
@@ -133,7 +132,6 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: resp_client PORT [COMMAND [ARGUMENT]...]\n");
     return 2;
   }
-  std::ios::sync_with_stdio(false);  // so that in_avail() knows
   try {
     weft::run([&] {
       auto server = weft::io::tcp_stream::connect({"127.0.0.1", static_cast<std::uint16_t>(std::atoi(argv[1]))});

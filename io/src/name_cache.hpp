@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -33,9 +34,19 @@ public:
                                                                       : std::vector<io::endpoint>{};
   }
 
-  /// @param asked  when the question was
-  void keep(name_query const& query, time_point asked, std::vector<io::endpoint> const& endpoints) {
+  /// Which clear() is the latest: for keep(), to be asked before the question is.
+  [[nodiscard]] std::uint64_t clears() const {
     std::lock_guard const lock{mutex_};
+    return clears_;
+  }
+
+  /// Not if there was a clear() meanwhile.
+  /// @param asked   when the question was
+  /// @param clears  as it was then
+  void keep(name_query const& query, time_point asked, std::uint64_t clears,
+            std::vector<io::endpoint> const& endpoints) {
+    std::lock_guard const lock{mutex_};
+    if (clears != clears_) return;
     auto const at = answers_.find(query);
     if (at != answers_.end()) {
       at->second = {asked, endpoints};
@@ -51,6 +62,7 @@ public:
   void clear() {
     std::lock_guard const lock{mutex_};
     answers_.clear();
+    ++clears_;
   }
 
   [[nodiscard]] std::size_t size() const {
@@ -66,6 +78,7 @@ private:
 
   mutable std::mutex mutex_;
   std::map<name_query, answer> answers_;
+  std::uint64_t clears_ = 0;
 };
 
 }  // namespace weft::inline v0::detail

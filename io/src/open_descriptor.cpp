@@ -12,6 +12,16 @@ open_descriptor::open_descriptor(int number, system_calls& calls) : calls_(&call
   calls.watched(*polled_);
 }
 
+bool await_ready(polled_descriptor::use& in_use, readiness what, std::error_code& ec) {
+  try {
+    if (in_use.wait(what) != descriptor_outcome::closed) return true;
+    ec = closed_error();
+  } catch (std::system_error const& e) {
+    ec = e.code();
+  }
+  return false;
+}
+
 void open_descriptor::close() noexcept {
   if (polled_ != nullptr && polled_->close()) (void)calls_->close(polled_->number());
 }

@@ -6,27 +6,12 @@
 #include <weft/runtime/error.hpp>
 
 #include <cerrno>
-#include <fcntl.h>
 #include <poll.h>
 #include <utility>
 
 namespace weft::inline v0::detail {
 
 namespace {
-
-/// What was set before watching began, which sets O_NONBLOCK, is set again.
-class flags_kept {
-public:
-  explicit flags_kept(int number) noexcept : number_(number), flags_(::fcntl(number, F_GETFL)) {}
-  flags_kept(flags_kept const&) = delete;
-  ~flags_kept() {
-    if (flags_ >= 0 && (flags_ & O_NONBLOCK) == 0) (void)::fcntl(number_, F_SETFL, flags_);
-  }
-
-private:
-  int number_;
-  int flags_;
-};
 
 char const* doing_what(readiness what) noexcept {
   return what == readiness::readable ? "waiting for a readable descriptor" : "waiting for a writable descriptor";
@@ -64,15 +49,9 @@ bool readiness_wait::try_now() const {
 
 polled_descriptor& readiness_wait::watch() {
   if (of_.object_ != nullptr) return *of_.object_->polled();
-  watched_ = polled_descriptor::make(of_.number_);
+  watched_ = polled_descriptor::make(of_.number_, descriptor_kind::borrowed);
   watched_->exhausted(what_);
   return *watched_;
-}
-
-void readiness_wait::arm() {
-  if (watched_ == nullptr) return polled_->arm(what_);
-  flags_kept const as_they_are{of_.number_};
-  polled_->arm(what_);
 }
 
 bool readiness_wait::enroll(waiter& w) noexcept {
@@ -84,7 +63,7 @@ bool readiness_wait::enroll(waiter& w) noexcept {
     polled_ = &watch();
     in_use_.emplace(*polled_);
     if (*in_use_ && polled_->enter_line(what_, node_)) {
-      arm();
+      polled_->arm(what_);
     } else {
       commits = true;  // it is ready, or closed, by now
     }

@@ -88,11 +88,12 @@ std::vector<endpoint> look_up(name_query query, resolve_options const& options, 
   if (names->blocks()) {
     if (auto kept = names->kept().find(query, now, options.max_age); !kept.empty()) return kept;
   }
+  auto const clears = names->blocks() ? names->kept().clears() : 0;
   auto const what = std::string("look-up of ").append(query.host);
   auto got = ask<std::vector<endpoint>>(*names, options.timeout, what,
-                                        [names, query = std::move(query), now](std::vector<endpoint>& found) {
+                                        [names, query = std::move(query), now, clears](std::vector<endpoint>& found) {
                                           auto const failed = names->find(query, found);
-                                          if (!failed && names->blocks()) names->kept().keep(query, now, found);
+                                          if (!failed && names->blocks()) names->kept().keep(query, now, clears, found);
                                           return failed;
                                         });
   ec = !got.error && got.value.empty() ? make_error_code(name_error::no_address) : got.error;

@@ -5,6 +5,8 @@
 #include "sockets.hpp"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -51,7 +53,9 @@ bool tcp_stream::nodelay() const {
 }
 
 void tcp_stream::keepalive(keepalive_options const& options, std::error_code& ec) {
-  auto const seconds = [](std::chrono::seconds of) { return static_cast<int>(std::max<std::int64_t>(of.count(), 1)); };
+  auto const seconds = [](std::chrono::seconds of) {
+    return static_cast<int>(std::clamp<std::int64_t>(of.count(), 1, std::numeric_limits<int>::max()));
+  };
   set_option(descriptor(), IPPROTO_TCP, TCP_KEEPIDLE, seconds(options.idle), ec);
   if (!ec) set_option(descriptor(), IPPROTO_TCP, TCP_KEEPINTVL, seconds(options.interval), ec);
   if (!ec) set_option(descriptor(), IPPROTO_TCP, TCP_KEEPCNT, std::max(options.probes, 1), ec);

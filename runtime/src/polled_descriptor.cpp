@@ -31,6 +31,20 @@ constexpr std::array both_directions{readiness::readable, readiness::writable};
 
 constexpr int events_of(readiness what) noexcept { return what == readiness::readable ? UV_READABLE : UV_WRITABLE; }
 
+/// Held from asking for a borrowed descriptor's flags until they are set again: of two loops that are about to watch it
+/// one would take for its owner's what the other has set.
+constinit std::mutex borrowing;
+
+/// uv_poll_init(), which makes descriptors non-blocking.
+int begin_watching(uv_loop_t& loop, uv_poll_t& poll, int number, descriptor_kind kind) {
+  if (kind != descriptor_kind::borrowed) return uv_poll_init(&loop, &poll, number);
+  std::lock_guard const lock{borrowing};
+  int const flags = ::fcntl(number, F_GETFL);
+  int const status = uv_poll_init(&loop, &poll, number);
+  if (flags >= 0 && (flags & O_NONBLOCK) == 0) (void)::fcntl(number, F_SETFL, flags);
+  return status;
+}
+
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -105,7 +119,9 @@ bool polled_descriptor::take_event(readiness what) noexcept {
     wait_list::section held{line(what)};
     (void)held.claim(1, &first);
     if (first == nullptr) {
-      useless = (held.flags() & (ready | armed)) == (ready | armed);
+      // It may be watched though `armed` says no: where it failed, and was abandoned, while somebody was about to arm
+      // it.
+      useless = (held.flags() & ready) != 0;
       held.set_flags(useless ? ready : held.flags() | ready);
     }
   }
@@ -231,10 +247,10 @@ poller::registration* poller::attach(polled_descriptor& d, registration* seen) {
   if (core_->handles.size() <= number) core_->handles.resize(number + 1);
   // Somebody may wait for the same number by another object. libuv would notice only while it is armed, and disarming
   // one would disarm both.
-  int status = core_->handles[number] != 0 ? UV_EEXIST : uv_poll_init(&core_->loop, &made->poll, d.number());
+  int status = core_->handles[number] != 0 ? UV_EEXIST : begin_watching(core_->loop, made->poll, d.number(), d.kind_);
   if (status == UV_EEXIST) {
     made->duplicate = ::fcntl(d.number(), F_DUPFD_CLOEXEC, 0);
-    status = made->duplicate < 0 ? -errno : uv_poll_init(&core_->loop, &made->poll, made->duplicate);
+    status = made->duplicate < 0 ? -errno : begin_watching(core_->loop, made->poll, made->duplicate, d.kind_);
   }
   if (status != 0) {
     if (made->duplicate >= 0) ::close(made->duplicate);

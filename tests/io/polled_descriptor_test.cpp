@@ -84,6 +84,17 @@ TEST_CASE("readiness that nobody waited for is remembered, and forgotten when us
   });
 }
 
+TEST_CASE("an event that nobody waits for is worth one report, whether or not it was asked for",
+          "[io][polled_descriptor]") {
+  weft::test::socket_pair sockets;
+  auto const polled = polled_descriptor::make(sockets.end(0));
+  polled->exhausted(readiness::readable);
+  CHECK_FALSE(polled->take_event(readiness::readable));  // it is remembered
+  CHECK(polled->seems_ready(readiness::readable));
+  CHECK(polled->take_event(readiness::readable));  // else the loop would go round and round
+  CHECK(polled->seems_ready(readiness::readable));
+}
+
 TEST_CASE("what is wrong with a descriptor comes out of the first wait", "[io][polled_descriptor]") {
   run_on(1, [] {
     int const file = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);

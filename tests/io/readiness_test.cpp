@@ -29,6 +29,7 @@
 #include <fcntl.h>
 #include <optional>
 #include <span>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <system_error>
 #include <unistd.h>
@@ -89,6 +90,44 @@ TEST_CASE("a fiber waits until another library's descriptor can be read, and wri
     writer.get();
     verify(wait_writable_for(ends.end(0), 1h));
     verify((::fcntl(ends.end(0), F_GETFL) & O_NONBLOCK) == 0);  // as it was
+  });
+}
+
+TEST_CASE("a descriptor that blocks still does, whoever begins to wait for it at once", "[io][readiness][stress]") {
+  run_on(std::size_t{2}, [] {
+    two_ends ends;
+    for (int i = 0; i < 500; ++i) {
+      std::array<weft::task<void>, 2> both;
+      for (auto& t : both) t = weft::spawn([&] { wait_readable(ends.end(0)); });
+      ends.send(1);
+      for (auto& t : both) t.get();
+      verify((::fcntl(ends.end(0), F_GETFL) & O_NONBLOCK) == 0);
+      verify(ends.take(0));
+    }
+  });
+}
+
+TEST_CASE("without a descriptor left a read says so, and waits when there is one again", "[io][readiness][bad-input]") {
+  run_with({.workers = 1}, [] {
+    auto c = connected_pair();
+    auto beside = weft::spawn(eagerly, [&] { wait_readable(c.there.native_handle()); });  // whom the loop watches first
+    rlimit before{};
+    verify(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    int const lowest_free = ::dup(0);
+    ::close(lowest_free);
+    rlimit const none_left{static_cast<rlim_t>(lowest_free), before.rlim_max};
+    verify(::setrlimit(RLIMIT_NOFILE, &none_left) == 0);
+    std::array<char, 8> bytes{};
+    std::error_code ec;
+    (void)c.there.read_some(std::as_writable_bytes(std::span{bytes}), ec);
+    verify(ec == std::errc::too_many_files_open);
+    verify(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    auto reader = weft::spawn(eagerly, [&] { return c.there.read_some(std::as_writable_bytes(std::span{bytes})); });
+    verify(!reader.ready());
+    c.here.write_all("x");
+    verify(reader.get() == 1);
+    c.here.close();  // which can be read, too
+    beside.get();
   });
 }
 

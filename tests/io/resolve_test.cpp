@@ -267,6 +267,22 @@ TEST_CASE("an answer is kept for who asks the same, as long as that says", "[io]
   });
 }
 
+TEST_CASE("an answer to a question asked before all were forgotten is not kept", "[io][resolve]") {
+  auto const slow = std::make_shared<slow_names>();
+  auto const names = names_behind(slow);
+  calls_with_names const calls{names};
+  run_on(some_workers(), [&] {
+    auto early = weft::spawn([] { return resolve("some.name", 80); });
+    slow->started.wait();
+    forget_resolved();
+    slow->gate.set();
+    verify(early.get().size() == 1);
+    verify(names->asked == 1);
+    (void)resolve("some.name", 80);
+    verify(names->asked == 2);
+  });
+}
+
 TEST_CASE("that there was no answer is not kept", "[io][resolve]") {
   auto const names = std::make_shared<fake_names>();
   calls_with_names const calls{names};

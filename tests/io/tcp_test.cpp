@@ -16,6 +16,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -149,6 +150,19 @@ TEST_CASE("a wait for bytes ends by its deadline, and by cancellation", "[io][tc
     CHECK_THROWS_AS(reader.get(), weft::cancelled);
     there.write_all("still there");
     here.read_exactly(buffer);
+  });
+}
+
+TEST_CASE("times for keepalive that the system cannot take are refused", "[io][tcp][bad-input]") {
+  run_on(some_workers(), [] {
+    auto listener = tcp_listener::bind(anywhere());
+    auto s = tcp_stream::connect(listener.local_endpoint());
+    s.keepalive({.idle = 5s, .interval = 1s, .probes = 3});
+    for (auto const idle : {std::chrono::seconds::max(), std::chrono::seconds{(std::int64_t{1} << 32) + 5}}) {
+      std::error_code ec;
+      s.keepalive({.idle = idle}, ec);
+      verify(ec == std::errc::invalid_argument);
+    }
   });
 }
 

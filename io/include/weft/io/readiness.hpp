@@ -70,7 +70,6 @@ protected:
 
 private:
   [[nodiscard]] polled_descriptor& watch();
-  void arm();
 
   io::pollable of_;
   readiness what_;

@@ -27,6 +27,9 @@ namespace weft::inline v0::detail {
   return std::make_error_code(std::errc::bad_file_descriptor);
 }
 
+/// Waits within `in_use`.  @returns whether a call is worth trying; else `ec` says what is wrong. A cancellation point
+[[nodiscard]] bool await_ready(polled_descriptor::use& in_use, readiness what, std::error_code& ec);
+
 /// Movable, while no operation is under way; close() alone may be called beside others.
 class open_descriptor {
 public:
@@ -70,7 +73,7 @@ public:
     // Who cannot wait tries at any rate.
     bool must_wait = !polled_->seems_ready(what) && current_fiber() != nullptr;
     for (;;) {
-      if (must_wait && in_use.wait(what) == descriptor_outcome::closed) return fail(ec, closed_error());
+      if (must_wait && !await_ready(in_use, what, ec)) return -1;
       auto const done = attempt(*calls_, polled_->number());
       if (done >= 0) {
         static_cast<std::size_t>(done) < asked ? polled_->exhausted(what) : polled_->not_exhausted(what);

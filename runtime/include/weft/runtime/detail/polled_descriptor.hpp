@@ -36,8 +36,9 @@ class polled_descriptor;
 
 enum class readiness : unsigned char { readable, writable };
 
-/// Who reports readiness: the kernel, by a worker's loop; or whoever simulates the descriptor, by became_ready().
-enum class descriptor_kind : bool { real, simulated };
+/// Who reports readiness: the kernel, by a worker's loop; or whoever simulates the descriptor, by became_ready(). One
+/// that is borrowed is the kernel's, too; but others use it, and may want it to block: its flags stay as they are.
+enum class descriptor_kind : unsigned char { real, borrowed, simulated };
 
 /// Whoever simulates descriptors.
 class readiness_source {
@@ -60,7 +61,8 @@ using owned_descriptor = std::unique_ptr<polled_descriptor, drop_descriptor>;
 
 class polled_descriptor {
 public:
-  /// @param number  of a descriptor that does not block and stays open until close()  @throws std::bad_alloc
+  /// @param number  of a descriptor that stays open until close(), and does not block, unless it is borrowed
+  /// @throws std::bad_alloc
   [[nodiscard]] static owned_descriptor make(int number, descriptor_kind kind = descriptor_kind::real);
   polled_descriptor(polled_descriptor const&) = delete;
 
@@ -109,6 +111,8 @@ public:
 
   /// For the loop, which refers to it.
   void drop() noexcept { drop(one_reference); }
+  /// For the loop: there is an event.  @returns whether it is of no use to be told again before somebody waits
+  [[nodiscard]] bool take_event(readiness what) noexcept;
 
   // --- for a select, within a use ---
 
@@ -149,8 +153,6 @@ private:
   void drop(std::uint64_t what) noexcept;
   /// @param so_that_it_stays  whether it is ready for who waits later, too; else only if nobody waits now
   void wake_all(readiness what, bool so_that_it_stays) noexcept;
-  /// From its loop.  @returns whether it is of no use to be told again before somebody waits
-  [[nodiscard]] bool take_event(readiness what) noexcept;
   void abandon() noexcept;
 
   std::atomic<std::uint64_t> word_;
