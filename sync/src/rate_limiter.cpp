@@ -11,7 +11,7 @@ namespace weft::inline v0 {
 
 namespace {
 
-/// Rounded up, so that never more than `n` come in that time.
+/// Rounded up, so that in the long run never more than `n` come in that time.
 std::chrono::nanoseconds share(std::chrono::nanoseconds per, std::ptrdiff_t n) {
   if (n <= 0) throw std::invalid_argument("weft::rate_limiter: the number must be positive");
   if (per <= std::chrono::nanoseconds{0}) throw std::invalid_argument("weft::rate_limiter: the time must be positive");
