@@ -3,10 +3,13 @@
 #include "fork_guard.hpp"
 #include "scheduler.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <sys/mman.h>
+#include <utility>
 
 namespace weft::inline v0::detail {
 
@@ -14,13 +17,12 @@ record_pool::~record_pool() {
   while (chunk* const c = chunks_) {
     chunks_ = c->next;
     forget_poison(c, chunk_bytes);
-    std::free(c);  // NOLINT: from std::aligned_alloc
+    if (is_large(*c)) std::free(c);  // NOLINT: from std::aligned_alloc
   }
+  for (void* const slab : slabs_) std::free(slab);  // NOLINT: as above
 }
 
-record_pool::chunk* record_pool::new_chunk(std::size_t bytes, std::size_t record_bytes, std::size_t count) {
-  void* const memory = std::aligned_alloc(chunk_bytes, bytes);
-  if (memory == nullptr) throw std::bad_alloc{};
+record_pool::chunk* record_pool::new_chunk(void* memory, std::size_t record_bytes, std::size_t count) noexcept {
   auto* const c = ::new (memory) chunk{};
   c->pool = this;
   c->record_bytes = record_bytes;
@@ -31,12 +33,32 @@ record_pool::chunk* record_pool::new_chunk(std::size_t bytes, std::size_t record
   return c;
 }
 
+/// The memory of a chunk.
+void* record_pool::cut() {
+  constexpr std::size_t huge_page = std::size_t{2} << 20U;
+  constexpr std::size_t largest_slab = std::size_t{32} << 20U;
+  if (uncut_ == uncut_end_) {
+    slabs_.reserve(slabs_.size() + 1);
+    auto bytes = std::min(chunk_bytes << std::min<std::size_t>(slabs_.size(), 16), largest_slab);
+    void* slab = nullptr;
+    while ((slab = std::aligned_alloc(std::min(bytes, huge_page), bytes)) == nullptr) {
+      if (bytes == chunk_bytes) throw std::bad_alloc{};
+      bytes /= 2;
+    }
+    slabs_.push_back(slab);
+    if (bytes >= huge_page) ::madvise(slab, bytes, MADV_HUGEPAGE);  // only makes it faster
+    uncut_ = static_cast<std::byte*>(slab);
+    uncut_end_ = uncut_ + bytes;
+  }
+  return std::exchange(uncut_, uncut_ + chunk_bytes);
+}
+
 fiber_record* record_pool::take(std::size_t size_class, std::size_t most) {
   std::lock_guard const lock{mutex_};
   auto& free = free_[size_class];
   if (free == nullptr) {
     auto const bytes = (size_class + 1) * granule;
-    chunk* const c = new_chunk(chunk_bytes, bytes, (chunk_bytes - first_record) / bytes);
+    chunk* const c = new_chunk(cut(), bytes, (chunk_bytes - first_record) / bytes);
     for (std::size_t i = c->count; i-- > 0;) {  // so that the list runs upwards
       auto* const r = reinterpret_cast<fiber_record*>(reinterpret_cast<std::byte*>(c) + first_record + i * bytes);
       r->next = free;
@@ -53,8 +75,10 @@ fiber_record* record_pool::take(std::size_t size_class, std::size_t most) {
 
 void* record_pool::take_large(std::size_t bytes) {
   auto const whole = (first_record + bytes + chunk_bytes - 1) / chunk_bytes * chunk_bytes;
+  void* const memory = std::aligned_alloc(chunk_bytes, whole);
+  if (memory == nullptr) throw std::bad_alloc{};
   std::lock_guard const lock{mutex_};
-  return reinterpret_cast<std::byte*>(new_chunk(whole, (bytes + granule - 1) / granule * granule, 1)) + first_record;
+  return reinterpret_cast<std::byte*>(new_chunk(memory, (bytes + granule - 1) / granule * granule, 1)) + first_record;
 }
 
 void record_pool::free_large(chunk* c) noexcept {

@@ -7,6 +7,9 @@
 /// operations only, and by no constructor. Each worker keeps free records of its own; others take and give under the
 /// pool's lock.
 ///
+/// Chunks are cut from slabs, each twice as large as the one before: a small program touches little, and a million
+/// records lie on a few huge pages, where the system has them.
+///
 /// A finished task stays readable after its runtime is gone: then the pool has been orphan()ed, counts what is still
 /// out, and the last record to come back deletes it.
 
@@ -23,6 +26,7 @@
 #include <functional>
 #include <mutex>
 #include <string_view>
+#include <vector>
 
 namespace weft::inline v0::detail {
 
@@ -112,13 +116,15 @@ public:
 
 private:
   ~record_pool();
+  static bool is_large(chunk const& c) noexcept { return c.record_bytes > classes * granule; }
   static chunk* chunk_of(void const* record) noexcept {
     return reinterpret_cast<chunk*>(reinterpret_cast<std::uintptr_t>(record) & ~(chunk_bytes - 1));
   }
   static fiber_record* record_at(chunk* c, std::size_t index) noexcept {
     return reinterpret_cast<fiber_record*>(reinterpret_cast<std::byte*>(c) + first_record + index * c->record_bytes);
   }
-  chunk* new_chunk(std::size_t bytes, std::size_t record_bytes, std::size_t count);
+  chunk* new_chunk(void* memory, std::size_t record_bytes, std::size_t count) noexcept;
+  void* cut();
   void free_large(chunk* c) noexcept;
 
   unhandled_handler on_unhandled_;
@@ -126,6 +132,9 @@ private:
   std::mutex mutex_;             // guards all below
   scheduler* home_of_guest_ = nullptr;
   chunk* chunks_ = nullptr;
+  std::vector<void*> slabs_;
+  std::byte* uncut_ = nullptr;  // of the last slab
+  std::byte* uncut_end_ = nullptr;
   std::array<fiber_record*, classes> free_{};
   std::int64_t out_ = 0;  // taken less given by outside threads; all, once orphaned
   bool orphaned_ = false;
