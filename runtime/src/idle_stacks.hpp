@@ -84,12 +84,13 @@ public:
     return first;
   }
 
-  /// Takes in what is linked by `next` from `first` to `last`.
-  void give(stack* first, stack* last) noexcept {
+  /// Takes in what is linked by `next` from `first` to `last`.  @returns how many
+  std::size_t give(stack* first, stack* last) noexcept {
     std::size_t count = 1;
     for (stack* s = first; s != last; s = s->next, ++count) s->next->warmer = s;
     std::lock_guard const lock{mutex_};
     used_.push(first, last, count);
+    return count;
   }
 
   // --- for who releases: one at a time ---

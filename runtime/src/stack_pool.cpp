@@ -123,9 +123,16 @@ std::size_t stack_pool::made() const noexcept {
 }
 
 stack* stack_pool::take(std::uint8_t size_class, std::size_t most) noexcept {
-  if (stack* const first = idle_[size_class].take(most)) return first;
-  stack* const first = released_[size_class].take(most);
-  for (stack* s = first; s != nullptr; s = s->next) s->locals = nullptr;  // where `warmer` was
+  // relaxed, as all of it: a hint. Who is to find a stack for certain has been told of it, which orders the two.
+  if (lying_[size_class].load(std::memory_order_relaxed) == 0) return nullptr;
+  stack* first = idle_[size_class].take(most);
+  if (first == nullptr) {
+    first = released_[size_class].take(most);
+    for (stack* s = first; s != nullptr; s = s->next) s->locals = nullptr;  // where `warmer` was
+  }
+  std::size_t count = 0;
+  for (stack const* s = first; s != nullptr; s = s->next) ++count;
+  lying_[size_class].fetch_sub(count, std::memory_order_relaxed);
   return first;
 }
 
@@ -176,7 +183,11 @@ void stack_pool::take_back(stack_range const& rest, std::uint8_t size_class) noe
   }
 }
 
-void stack_pool::give(stack* first, stack* last) noexcept { idle_[first->size_class].give(first, last); }
+void stack_pool::give(stack* first, stack* last) noexcept {
+  auto const size_class = first->size_class;
+  auto const count = idle_[size_class].give(first, last);
+  lying_[size_class].fetch_add(count, std::memory_order_relaxed);
+}
 
 std::size_t stack_pool::release_idle(std::size_t keep_bytes) noexcept {
   std::lock_guard const lock{releasing_};

@@ -21,6 +21,7 @@
 #include "switch.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -103,6 +104,8 @@ private:
   std::size_t const guard_bytes_;
   entry_point const entry_;
   guard_kind guard_;
+  // In idle_ and released_ together, for take() to pass both by; for a moment too few, or less than none.
+  std::array<std::atomic<std::size_t>, classes> lying_{};
   std::array<idle_stacks, classes> idle_{};
   std::array<basic_shared_list<stack>, classes> released_{};
   std::mutex releasing_;      // held by who releases
