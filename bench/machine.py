@@ -1,7 +1,8 @@
-"""On what the figures were taken."""
+"""On what the figures are taken: what it is, and how it is made ready for a run."""
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
 import subprocess
@@ -52,3 +53,15 @@ def describe(root: Path, build_dir: Path) -> dict[str, object]:
         "kernel": platform.release(),
         "versions": _versions(build_dir),
     }
+
+
+def touch_memory(wanted: int) -> None:
+    """Fills so many bytes (at most half of what is available) and gives them back. On a virtual machine, pages that were
+    free for a while may have to come from its host again, at several times the time of one at hand; a run would depend
+    on what the one before it left."""
+    available = int((_field("/proc/meminfo", "MemAvailable") or "0").partition(" ")[0]) * 1024
+    pages = min(wanted, available // 2) // mmap.PAGESIZE
+    if pages == 0:
+        return
+    with mmap.mmap(-1, pages * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory[:: mmap.PAGESIZE] = b"1" * pages

@@ -45,6 +45,7 @@ class Workload:
     baseline: str | None = None  # label of the row that ratios are also given to
     quick_repetitions: int = 5
     load: Load | None = None  # its programs are servers, and this is put on them
+    bytes_each: int = 0  # about what a program fills for each of `size`, where their pages are the cost
 
     @property
     def size_variable(self) -> str:
@@ -78,7 +79,8 @@ RAW = "1000 stacks, staggered (raw)"
 SERIAL = "serial"
 EPOLL = "bare epoll loop"
 PREAD = "pread from threads"
-BASELINES = {RAW: "raw", SERIAL: "serial", EPOLL: "epoll", PREAD: "pread"}  # in short
+PAGES = "guarded pages (bare)"
+BASELINES = {RAW: "raw", SERIAL: "serial", EPOLL: "epoll", PREAD: "pread", PAGES: "pages"}  # in short
 
 
 # What the clients of the servers tell.
@@ -183,7 +185,9 @@ WORKLOADS: dict[str, Workload] = {
             1_000_000,
             100_000,
             "tasks",
+            baseline=PAGES,
             quick_repetitions=3,
+            bytes_each=6 * 1024,
         ),
         Workload(
             "W9",
@@ -328,13 +332,14 @@ FAMILIES: dict[str, str] = {  # family: program
     "oneTBB": "peer_onetbb",
     "std::async": "peer_std_async",
     "pread": "peer_pread_threads",
+    "pages": "peer_guarded_pages",
     "posix_spawn": "peer_posix_spawn",
     "Asio": "peer_echo_asio_callbacks",
     "libuv": "peer_echo_libuv",
     "epoll": "peer_echo_epoll",
 }
 ONLY_WITH = {"W1": 1, "W13": 2, "W16": 1, "W17": 1, "W18": 2, "W19": 2}  # numbers of workers
-LIMITS = ("Boost.Context", "serial", "epoll", "pread")  # in every plan: the ratios need them
+LIMITS = ("Boost.Context", "serial", "epoll", "pread", "pages")  # in every plan: the ratios need them
 
 
 def _entry(workload: str, workers: int, family: str, label: str, variant: str = "", named: str = "") -> Entry:
@@ -409,6 +414,8 @@ def _rows(workload: str, workers: int) -> list[Entry]:
         rows.append(_entry("W4", workers, WEFT, "weft, plain spawns", "plain"))
     if workload == "W2":
         rows.append(_entry("W2", workers, WEFT, "weft, floating point", named="W2_float"))
+    if workload == "W8":
+        rows.append(_entry("W8", workers, "pages", PAGES))
     if workload == "W10" and workers == 1:
         rows.append(_entry("W10", 1, "serial", SERIAL))
     if workload == "W3":

@@ -80,7 +80,9 @@ def main() -> int:
     environment = os.environ | {plan.WORKLOADS[w].size_variable: str(n) for w, n in size.items()}
 
     def once(entry: plan.Entry) -> measure.Sample:
-        if plan.WORKLOADS[entry.workload].load is not None:
+        workload = plan.WORKLOADS[entry.workload]
+        machine.touch_memory(workload.bytes_each * size[workload.id])
+        if workload.load is not None:
             return serve.run_served(entry, directory, environment, timeout_s=60)
         return measure.run_once([str(directory / entry.program), *entry.arguments], environment, timeout_s=120)
 
