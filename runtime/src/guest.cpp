@@ -84,8 +84,7 @@ bool worker::take_turn(std::chrono::nanoseconds limit, fiber_record* first) noex
     home.idle.park(index, std::exchange(searching_, false));
     thread_barrier::heavy();
     loop.poll_and_arm(timers.next());
-    parked_ = !work_in_sight() && ring_.size() == 0 && slot_.load(std::memory_order_relaxed) == nullptr &&
-              ordered_.size() == 0;
+    parked_ = !work_in_sight() && ring_.size() == 0 && !slot_.waits() && ordered_.size() == 0;
     if (parked_) break;
     asleep.store(false, std::memory_order_relaxed);
     searching_ = !home.idle.unpark(index);

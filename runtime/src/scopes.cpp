@@ -226,11 +226,12 @@ namespace {
 
 }  // namespace
 
-void check_cancelled() {
-  worker const* const w = current_worker();
+worker* check_cancelled() {
+  worker* const w = current_worker();
   fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
   if (self == nullptr || self->ticket.must_look()) [[unlikely]]
     check_cancelled_slowly();
+  return w;
 }
 
 void check_cancelled_in_passing() {

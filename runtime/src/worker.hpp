@@ -13,9 +13,11 @@
 #include "timer_wheel.hpp"
 
 #include <weft/runtime/detail/fiber_record.hpp>
+#include <weft/runtime/detail/next_slot.hpp>
 #include <weft/runtime/detail/published.hpp>
 #include <weft/runtime/detail/ring.hpp>
 #include <weft/runtime/options.hpp>
+#include <weft/runtime/waiter.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -28,10 +30,6 @@ namespace weft::inline v0::detail {
 
 class scheduler;
 class worker;
-
-/// The worker whose thread this is, or null. Never inlined, and opaque to the optimiser: a fiber may be on another
-/// thread after any wait, and no compiler may keep the address of a thread_local, or what it held, across one.
-[[nodiscard]] worker* current_worker() noexcept;
 
 /// Fields without a comment on their threads are touched by the worker's thread only.
 class alignas(cache_line) worker {
@@ -65,7 +63,7 @@ public:
   [[nodiscard]] std::size_t queued() const noexcept { return ring_.size() + ordered_.size(); }
   /// Whether a fiber waits for this worker's time. A hint.
   [[nodiscard]] bool others_ready() const noexcept {
-    return queued() != 0 || slot_.load(std::memory_order_relaxed) != nullptr || !mailbox.empty() || !returning.empty();
+    return queued() != 0 || slot_.waits() || !mailbox.empty() || !returning.empty();
   }
   /// The present, read anew.
   time_point now() noexcept;
@@ -237,11 +235,11 @@ private:
   int reluctance_ = 0;                 // rounds of a search before it steals
   std::uint32_t stolen_ = 0;           // in the last steal, until it has been judged
   std::uint64_t stolen_at_ = 0;        // on the coarse clock
-  std::atomic<fiber_record*> slot_{nullptr};  // next in line; this worker puts, any takes
-  fiber_record const* joiner_ = nullptr;      // put there last as one; only compared: it may be gone
-  std::uint64_t joiner_id_ = 0;               // its id
-  std::uint64_t joiner_since_ = 0;            // on the coarse clock
-  ordered_queue ordered_;                     // in place of the ring and the slot, with scheduling::fifo
+  basic_next_slot<fiber_record*> slot_;   // next in line
+  fiber_record const* joiner_ = nullptr;  // put there last as one; only compared: it may be gone
+  std::uint64_t joiner_id_ = 0;           // its id
+  std::uint64_t joiner_since_ = 0;        // on the coarse clock
+  ordered_queue ordered_;                 // in place of the ring and the slot, with scheduling::fifo
   basic_ring<fiber_record*, ring_capacity> ring_;
   std::vector<std::uint64_t> seen_progress_;  // of each neighbour, when it was last looked after
   bool const stands_in_;                      // see stand_ins.hpp

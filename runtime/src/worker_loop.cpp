@@ -170,9 +170,8 @@ fiber_record* worker::steal_from(worker& victim, bool also_slot) noexcept {
     steals.add(1);
     return fiber;
   }
-  // relaxed: a look; the exchange decides. acquire: pairs with the victim's enqueue().
   if (!victim.slot_waits()) return nullptr;
-  fiber_record* const fiber = victim.slot_.exchange(nullptr, std::memory_order_acquire);
+  fiber_record* const fiber = victim.slot_.steal();
   if (fiber != nullptr) steals.add(1);
   return fiber;
 }
@@ -184,8 +183,7 @@ bool worker::slot_waits() const noexcept {
   constexpr int looks = 8;  // 3 us
   auto const before = turns();
   for (int look = 0; look < looks; ++look) {
-    // relaxed: a look.
-    if (slot_.load(std::memory_order_relaxed) == nullptr || turns() != before) return false;
+    if (!slot_.waits() || turns() != before) return false;
     pause_briefly();
   }
   return turns() == before;

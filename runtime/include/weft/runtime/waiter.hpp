@@ -32,8 +32,12 @@ class worker;
 }  // namespace detail
 
 namespace detail {
-/// What a wait that need not wait does to be a cancellation point all the same.  @throws cancelled
-void check_cancelled();
+/// The worker whose thread this is, or null. Never inlined, and opaque to the optimiser: a fiber may be on another
+/// thread after any wait, and no compiler may keep the address of a thread_local, or what it held, across one.
+[[nodiscard]] worker* current_worker() noexcept;
+/// What a wait that need not wait does to be a cancellation point all the same.  @returns current_worker()
+/// @throws cancelled
+worker* check_cancelled();
 }  // namespace detail
 
 /// Whether a cancellation ends a wait: of the task, or of a cancel scope that counts for it.
