@@ -12,7 +12,7 @@ bool wait_in_channel(channel_lock& lock, channel_line& line, channel_node& node,
   if (cause == wake_cause::notified) [[likely]]
     return true;
   {
-    channel_lock::section const held{lock};
+    channel_lock::section const held{lock, current_worker()};
     line.remove(node);
   }
   self.rethrow(cause);

@@ -22,7 +22,7 @@ namespace weft::inline v0::detail {
 bool channel_case::try_now() {
   if (lock_ == nullptr) return false;
   wake_afterwards<waiter> then;
-  channel_lock::section const held{*lock_};
+  channel_lock::section const held{*lock_, current_worker()};
   return attempt(held, then);
 }
 
@@ -39,7 +39,7 @@ bool channel_case::withdraw() noexcept {
   // Looked at before the lock is touched: whoever chose this case may have freed the channel. By now the wait is over,
   // and what its winner wrote into the node it wrote before the wake; nobody else writes it any more.
   if (node_.end != channel_node::fate::waits) return true;
-  channel_lock::section const held{*lock_};
+  channel_lock::section const held{*lock_, current_worker()};
   line_->remove(node_);
   return false;
 }

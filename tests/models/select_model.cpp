@@ -77,8 +77,8 @@ private:
     sends.owner = receives.owner = &self;
     typename state::woken then;
     if constexpr (How == looking::under_all_locks) {
-      section const one{a_.lock};
-      section const other{b_.lock};
+      section const one{a_.lock, nullptr};
+      section const other{b_.lock, nullptr};
       bool const out_is_first = &out == &a_;
       if (out.put(out_is_first ? one : other, value, then) == step::done) return &out;
       if (in.take(out_is_first ? other : one, got, then) == step::done) return &in;
@@ -88,25 +88,25 @@ private:
       in.receivers.push_back(receives);
     } else {
       {
-        section const held{out.lock};
+        section const held{out.lock, nullptr};
         if (out.put(held, value, then) == step::done) return &out;
       }
       {
-        section const held{in.lock};
+        section const held{in.lock, nullptr};
         if (in.take(held, got, then) == step::done) return &in;
       }
       {
-        section const held{out.lock};
+        section const held{out.lock, nullptr};
         out.senders.push_back(sends);
       }
-      section const held{in.lock};
+      section const held{in.lock, nullptr};
       in.receivers.push_back(receives);
     }
     return nullptr;
   }
 
   static void withdraw(state& from, typename state::line& line, node& place) {
-    section const held{from.lock};
+    section const held{from.lock, nullptr};
     if (place.end == fate::waits) line.remove(place);
   }
 

@@ -69,8 +69,8 @@ public:
 
   /// Sends `value` if that needs no waiting. Never waits, and is no cancellation point.
   /// @returns false, leaving `value` alone, if there is no room and nobody waits  @throws channel_closed
-  [[nodiscard]] bool try_send(T& value) { return offer(value); }
-  [[nodiscard]] bool try_send(T&& value) { return offer(value); }
+  [[nodiscard]] bool try_send(T& value) { return offer(value, detail::current_worker()); }
+  [[nodiscard]] bool try_send(T&& value) { return offer(value, detail::current_worker()); }
 
   /// Sends `value`, waiting at most `limit`; with 0 it only tries.
   /// @returns false, leaving `value` alone, if that was too short  @throws channel_closed  A cancellation point.
@@ -110,7 +110,7 @@ public:
   ///   value into the buffer itself: until it has, there may be none though senders wait
   [[nodiscard]] std::optional<T> try_receive() {
     std::optional<T> value;
-    (void)accept(value);
+    (void)accept(value, detail::current_worker());
     return value;
   }
 
@@ -147,32 +147,49 @@ private:
   using step = detail::channel_step;
   using fate = typename state::fate;
 
-  /// One attempt.
-  bool offer(T& value) {
+  /// One attempt, on `here`. By bias it has code of its own, out of line: a call costs little there, while the stores
+  /// that it makes would have to reach the cache before the lock's exchange.
+  bool offer(T& value, detail::worker const* here) {
+    return state_.lock.biased() ? offer_by_bias(value, here) : offer_plainly(value);
+  }
+  bool offer_plainly(T& value) {
     typename state::woken then;
-    typename state::section const held{state_.lock};
-    auto const result = state_.put(held, value, then);
+    typename state::plain_section const held{state_.lock};
+    return sent(state_.put(held, value, then));
+  }
+  [[gnu::noinline]] bool offer_by_bias(T& value, detail::worker const* here) {
+    typename state::woken then;
+    typename state::section const held{state_.lock, here};
+    return sent(state_.put(held, value, then));
+  }
+  static bool sent(step result) {
     if (result == step::closed) detail::throw_channel_closed();
     return result == step::done;
   }
-  bool accept(std::optional<T>& value) {
+  bool accept(std::optional<T>& value, detail::worker const* here) {
+    return state_.lock.biased() ? accept_by_bias(value, here) : accept_plainly(value);
+  }
+  bool accept_plainly(std::optional<T>& value) {
     typename state::woken then;
-    typename state::section const held{state_.lock};
+    typename state::plain_section const held{state_.lock};
+    return state_.take(held, value, then) != step::must_wait;
+  }
+  [[gnu::noinline]] bool accept_by_bias(std::optional<T>& value, detail::worker const* here) {
+    typename state::woken then;
+    typename state::section const held{state_.lock, here};
     return state_.take(held, value, then) != step::must_wait;
   }
 
   bool send_until_(T& value, time_point deadline) {
     if (!state_.seems_full()) [[likely]] {
-      detail::check_cancelled();
-      if (offer(value)) return true;
+      if (offer(value, detail::check_cancelled())) return true;
     }
     return send_slowly(value, deadline);
   }
   /// @returns whether there was a value, or none will come
   bool receive_until_(std::optional<T>& value, time_point deadline) {
     if (!state_.seems_empty()) [[likely]] {
-      detail::check_cancelled();
-      if (accept(value)) return true;
+      if (accept(value, detail::check_cancelled())) return true;
     }
     return receive_slowly(value, deadline);
   }
@@ -190,10 +207,15 @@ private:
     return value;
   }
   std::optional<T> receive_in_parts() {
-    std::optional<T> value;
     if (!state_.seems_empty()) [[likely]] {
-      detail::check_cancelled();
-      if (accept(value)) return rebuilt(value);
+      auto const* const here = detail::check_cancelled();
+      if (!state_.lock.biased()) {
+        std::optional<T> value;  // its address is not taken: it is not in memory
+        if (accept_plainly(value)) return rebuilt(value);
+      } else {
+        std::optional<T> value;
+        if (accept_by_bias(value, here)) return rebuilt(value);
+      }
     }
     return rebuilt(receive_after_wait());
   }
@@ -247,17 +269,18 @@ template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
 bool channel<T>::receive_slowly(std::optional<T>& value, time_point deadline) {
   if (deadline != never && detail::channel_only_tries(deadline)) {
-    detail::check_cancelled();
-    return accept(value);
+    return accept(value, detail::check_cancelled());
   }
   detail::channel_node node{std::addressof(value)};
   do {
     waiter self{"channel (to receive)"};
     node.owner = &self;
     {
+      auto const* const here = detail::current_worker();
       typename state::woken then;
-      typename state::section const held{state_.lock};
+      typename state::section held{state_.lock, here};
       if (state_.take(held, value, then) != step::must_wait) return true;
+      held.count(here);
       node.end == fate::again ? state_.receivers.push_front(node) : state_.receivers.push_back(node);
     }
     if (!detail::wait_in_channel(state_.lock, state_.receivers, node, self, deadline)) return false;
@@ -269,8 +292,7 @@ template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
 bool channel<T>::send_slowly(T& value, time_point deadline) {
   if (deadline != never && detail::channel_only_tries(deadline)) {
-    detail::check_cancelled();
-    return offer(value);
+    return offer(value, detail::check_cancelled());
   }
   detail::channel_node node{std::addressof(value)};
   typename state::place_for_next next{state_};
@@ -278,12 +300,14 @@ bool channel<T>::send_slowly(T& value, time_point deadline) {
     waiter self{"channel (to send)"};
     node.owner = &self;
     {
+      auto const* const here = detail::current_worker();
       typename state::woken then;
-      typename state::section const held{state_.lock};
+      typename state::section held{state_.lock, here};
       auto const result = state_.put(held, value, then);
       next.settle(held);
       if (result == step::closed) detail::throw_channel_closed();
       if (result == step::done) return true;
+      held.count(here);
       node.end == fate::again ? state_.senders.push_front(node) : state_.senders.push_back(node);
     }
     if (!detail::wait_in_channel(state_.lock, state_.senders, node, self, deadline)) return false;

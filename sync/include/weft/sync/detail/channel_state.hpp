@@ -16,11 +16,12 @@
 /// Who has been claimed is woken when the lock has been released, and may then free the channel.
 
 #include <weft/runtime/detail/atomics.hpp>
-#include <weft/runtime/detail/wait_list.hpp>
 #include <weft/runtime/waiter.hpp>
+#include <weft/sync/detail/biased_lock.hpp>
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -112,16 +113,18 @@ private:
 /// What became of an attempt.
 enum class channel_step : unsigned char { done, must_wait, closed };
 
-/// @tparam Waiter   claimed and woken, as weft::waiter is
-/// @tparam Atomics  see atomics.hpp
-template <class T, class Waiter = waiter, class Atomics = std_atomics>
+/// @tparam Waiter     claimed and woken, as weft::waiter is
+/// @tparam Atomics    see atomics.hpp
+/// @tparam BiasBits   see biased_lock.hpp
+template <class T, class Waiter = waiter, class Atomics = std_atomics, unsigned BiasBits = 4>
 class basic_channel_state {
 public:
   using node = basic_channel_node<Waiter>;
   using fate = typename node::fate;
   using line = basic_channel_line<node, Atomics>;
-  using lock_word = basic_wait_list<node, Atomics>;
-  using section = typename lock_word::section;  ///< holds the lock
+  using lock_type = basic_biased_lock<Atomics, BiasBits>;
+  using section = typename lock_type::section;              ///< holds the lock
+  using plain_section = typename lock_type::plain_section;  ///< the same
   using woken = wake_afterwards<Waiter>;
   using slot = std::optional<T>;
 
@@ -140,7 +143,8 @@ public:
 
   /// Gives `value` to the first receiver in line, or puts it into the ring. Throws what moving it throws, and has then
   /// done nothing.
-  channel_step put(section const& held, T& value, woken& then) noexcept(is_nothrow) {
+  template <class Section>
+  channel_step put(Section const& held, T& value, woken& then) noexcept(is_nothrow) {
     if (is_closed(held)) return channel_step::closed;
     if (node* const receiver = receivers.claim_first()) {
       then.wake(*receiver->owner);
@@ -156,7 +160,8 @@ public:
 
   /// Takes the oldest value, and lets the first sender in line follow. Throws what moving the value throws, and has
   /// then taken nothing.
-  channel_step take(section const& held, slot& into, woken& then) noexcept(is_nothrow) {
+  template <class Section>
+  channel_step take(Section const& held, slot& into, woken& then) noexcept(is_nothrow) {
     if (count() != 0) {
       into.emplace(std::move(ring_[head_]));
       drop_oldest();
@@ -182,7 +187,10 @@ public:
     return is_closed(held) ? channel_step::closed : channel_step::must_wait;
   }
 
-  [[nodiscard]] static bool is_closed(section const& held) noexcept { return held.flags() != 0; }
+  template <class Section>
+  [[nodiscard]] static bool is_closed(Section const& held) noexcept {
+    return held.flagged();
+  }
 
   // --- without the lock ---
 
@@ -194,7 +202,7 @@ public:
     place_for_next(place_for_next const&) = delete;
     ~place_for_next() {
       if constexpr (!is_nothrow) {
-        if (told_) settle(section{of_.lock});
+        if (told_) settle(section{of_.lock, nullptr});
       }
     }
     void may_want_it() noexcept { told_ = true; }
@@ -216,19 +224,19 @@ public:
   [[nodiscard]] node* close() noexcept {
     node* claimed = nullptr;
     node** last = &claimed;
-    section held{lock};
-    held.set_flags(closed_flag);
-    for (line* const end : {&receivers, &senders}) {
-      while (node* const first = end->claim_first()) {
-        first->end = fate::closed;
-        *last = first;
-        last = &first->next;
+    lock.set_flag([&]() noexcept {
+      for (line* const end : {&receivers, &senders}) {
+        while (node* const first = end->claim_first()) {
+          first->end = fate::closed;
+          *last = first;
+          last = &first->next;
+        }
       }
-    }
+    });
     return claimed;
   }
 
-  [[nodiscard]] bool closed() const noexcept { return lock.flags() != 0; }
+  [[nodiscard]] bool closed() const noexcept { return lock.flagged(); }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   /// Values in the ring. A hint where the lock is not held.  relaxed: the lock orders it.
   [[nodiscard]] std::size_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
@@ -236,14 +244,13 @@ public:
   [[nodiscard]] bool seems_full() const noexcept { return count() == capacity_ && receivers.empty(); }
   [[nodiscard]] bool seems_empty() const noexcept { return count() == 0 && senders.empty(); }
 
-  lock_word lock;  ///< and whether the channel is closed; nobody waits in the word itself
+  lock_type lock;  ///< flagged: the channel is closed
   line receivers;
   line senders;
 
 private:
   static constexpr bool is_nothrow = std::is_nothrow_move_constructible_v<T>;
   static constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T);
-  static constexpr auto closed_flag = lock_word::flag_a;
 
   [[nodiscard]] static T& value_of(node const& sender) noexcept { return *static_cast<T*>(sender.place); }
 
@@ -261,9 +268,9 @@ private:
   }
 
   T* ring_ = nullptr;
-  std::size_t const capacity_;
   typename Atomics::template plain<std::size_t> head_ = 0;  // guarded by the lock: where the oldest value is
   typename Atomics::template atomic<std::size_t> count_{0};
+  std::size_t const capacity_;
 };
 
 }  // namespace weft::inline v0::detail

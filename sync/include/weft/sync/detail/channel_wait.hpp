@@ -10,7 +10,7 @@ namespace weft::inline v0::detail {
 
 using channel_node = basic_channel_node<waiter>;
 using channel_line = basic_channel_line<channel_node, std_atomics>;
-using channel_lock = basic_wait_list<channel_node, std_atomics>;
+using channel_lock = basic_biased_lock<>;
 
 /// Whether a call with this deadline is only to try.
 [[nodiscard]] bool channel_only_tries(time_point deadline) noexcept;

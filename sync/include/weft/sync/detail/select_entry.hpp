@@ -73,7 +73,7 @@ public:
   /// Among the cases of the select: of those of one channel the first is queued first.
   void set_position(std::size_t position) noexcept { position_ = position; }
   [[nodiscard]] std::size_t position() const noexcept { return position_; }
-  void hold() { held_.emplace(*lock_); }
+  void hold() { held_.emplace(*lock_, current_worker()); }
   [[nodiscard]] bool holds() const noexcept { return held_.has_value(); }
   /// Another attempt, under the lock.
   bool try_holding(channel_lock::section const& held) { return attempt(held, then_.emplace()); }
