@@ -1,7 +1,7 @@
 /// @file
 /// Channels and select under random time limits and cancellations: what was produced has been consumed or is left, each
-/// producer's values come in order, and nobody hangs. With -DWEFT_SOAK=ON once more with 10^8 channel operations, 10^7
-/// timed receives and 10^7 selects.
+/// producer's values come in order, and nobody hangs. With -DWEFT_SOAK=ON once more, on each number of workers with
+/// 10^8 channel operations, 10^7 timed receives and 10^7 selects.
 
 #include <weft/sync/channel.hpp>
 
@@ -43,6 +43,8 @@ struct balance {
   std::atomic<std::uint64_t> received{0};
   std::atomic<std::uint64_t> received_sum{0};
   std::atomic<std::uint64_t> given_up{0};
+  std::atomic<std::uint64_t> timed_receives{0};
+  std::atomic<std::uint64_t> cancelled{0};
 
   void out(std::uint64_t value) {
     sent.fetch_add(1, std::memory_order_relaxed);
@@ -75,7 +77,9 @@ void send_somehow(channel<std::uint64_t>& ch, std::uint64_t value, random_source
 bool receive_somehow(channel<std::uint64_t>& ch, random_source& random, balance& count) {
   std::optional<std::uint64_t> value;
   bool over = false;
-  switch (random() % 5) {
+  auto const way = random() % 5;
+  if (way >= 1 && way <= 3) count.timed_receives.fetch_add(1, std::memory_order_relaxed);
+  switch (way) {
     case 0: value = ch.try_receive(); break;
     case 1:
       try {
@@ -106,30 +110,54 @@ bool receive_somehow(channel<std::uint64_t>& ch, random_source& random, balance&
   return !over;
 }
 
-/// Producers and consumers, on fibers and, if `threads`, as many on threads.
-void exchange(weft::runtime& rt, std::size_t capacity, std::size_t attempts, unsigned seed, bool threads,
+/// Calls `part` in a task of its own, which in one of four cases is cancelled after some turns.
+template <class Part>
+void perhaps_cancelled(random_source& random, balance& count, Part const& part) {
+  auto task = weft::spawn([&part, own = random_source{random()}]() mutable { part(own); });
+  if (random() % 4 == 0) {
+    for (auto turns = random() % 64; turns != 0; --turns) weft::yield();
+    task.cancel();
+  }
+  try {
+    task.get();
+  } catch (weft::cancelled const&) {
+    ++count.cancelled;
+  }
+}
+
+/// Producers and consumers, on fibers and, if `threads`, as many on threads, until so many receives had a time limit.
+void exchange(weft::runtime& rt, std::size_t capacity, std::size_t timed_receives, unsigned seed, bool threads,
               watchdog& dog) {
   channel<std::uint64_t> ch{capacity};
   balance count;
   constexpr unsigned parties = 4;
+  constexpr std::size_t at_once = 64;
+  auto const on_thread = [threads](unsigned number) { return threads && number % 2 == 1; };
   auto const produce = [&](unsigned number) {
     random_source random{seed * 100 + number};
-    for (std::size_t i = 0; i < attempts / parties; ++i) {
-      send_somehow(ch, i * parties + number, random, count);
-      if (i % 64 == 0) dog.feed();
+    std::uint64_t value = number;
+    auto const some = [&](random_source& choices) {
+      for (std::size_t i = 0; i < at_once; ++i) send_somehow(ch, value += parties, choices, count);
+    };
+    while (count.timed_receives < timed_receives) {
+      on_thread(number) ? some(random) : perhaps_cancelled(random, count, some);
+      dog.feed();
     }
   };
   auto const consume = [&](unsigned number) {
     random_source random{seed * 100 + 50 + number};
-    while (receive_somehow(ch, random, count)) {
-    }
+    bool open = true;
+    auto const some = [&](random_source& choices) {
+      for (std::size_t i = 0; i < at_once && open; ++i) open = receive_somehow(ch, choices, count);
+    };
+    while (open) on_thread(number) ? some(random) : perhaps_cancelled(random, count, some);
   };
   std::vector<weft::task<void>> producers;
   std::vector<weft::task<void>> consumers;
   std::vector<std::thread> producing_threads;
   std::vector<std::thread> consuming_threads;
   for (unsigned i = 0; i < parties; ++i) {
-    if (threads && i % 2 == 1) {
+    if (on_thread(i)) {
       producing_threads.emplace_back(produce, i);
       consuming_threads.emplace_back(consume, i);
     } else {
@@ -145,11 +173,12 @@ void exchange(weft::runtime& rt, std::size_t capacity, std::size_t attempts, uns
   CHECK(count.even());
   CHECK(count.sent > 0);
   CHECK(count.given_up > 0);
+  if constexpr (full_length) CHECK(count.cancelled > 0);
 }
 
 unsigned fresh_seed() { return std::random_device{}() % 1'000'000; }
 
-constexpr std::size_t timed_attempts = full_length ? 10'000'000 : scaled(20'000);
+constexpr std::size_t timed_operations = full_length ? 10'000'000 : scaled(20'000);
 constexpr std::size_t plain_operations = full_length ? 100'000'000 : scaled(400'000);
 constexpr std::uint64_t seeds = full_length ? 100'000 : scaled(1'500);
 
@@ -168,7 +197,7 @@ TEST_CASE("H7: soak: timed and cancelled sends and receives lose nothing",
   INFO("seed " << seed << ", workers " << workers << ", threads " << threads << ", capacity " << capacity);
   watchdog dog{"timed channel storm, seed " + std::to_string(seed)};
   weft::runtime rt{on(workers)};
-  exchange(rt, capacity, timed_attempts / 6, seed, threads, dog);
+  exchange(rt, capacity, timed_operations / 3 + 1, seed, threads, dog);
   expect_no_leaks(rt);
 }
 
@@ -176,14 +205,15 @@ TEST_CASE("soak: many senders and receivers: each value arrives once, each sende
           "[channel][stress][soak]") {
   auto const workers = workers_to_try();
   auto const capacity = GENERATE(std::size_t{0}, std::size_t{1}, std::size_t{128});
-  auto const thread_sends = GENERATE(false, true);
-  INFO("workers " << workers << ", capacity " << capacity << ", a thread sends " << thread_sends);
+  auto const threads_send = GENERATE(false, true);
+  INFO("workers " << workers << ", capacity " << capacity << ", threads send " << threads_send);
   watchdog dog{"channel storm"};
   weft::runtime rt{on(workers)};
+  constexpr std::size_t capacities = 3;  // of those above
   constexpr std::size_t senders = 3;
   constexpr std::size_t receivers = 3;
-  // With threads each hand-over without room is a sleep and a wake-up by the kernel.
-  std::size_t const each = plain_operations / 6 / senders / 2 / (thread_sends && capacity < 2 ? 20 : 1) + 1;
+  // Half of the operations are receives. A thread's hand-over without room is a sleep and a wake-up by the kernel.
+  std::size_t const each = plain_operations / 2 / capacities / senders / (threads_send && capacity < 2 ? 10 : 1) + 1;
   struct message {
     std::size_t from;
     std::size_t number;
@@ -205,17 +235,17 @@ TEST_CASE("soak: many senders and receivers: each value arrives once, each sende
   };
   std::vector<weft::task<void>> sending;
   std::vector<weft::task<void>> receiving;
-  std::optional<std::thread> thread;
+  std::vector<std::thread> threads;
   for (std::size_t i = 0; i < receivers; ++i) receiving.push_back(rt.spawn(receive));
   for (std::size_t i = 0; i < senders; ++i) {
-    if (thread_sends && i == 0) {
-      thread.emplace(send, i);
+    if (threads_send) {
+      threads.emplace_back(send, i);
     } else {
       sending.push_back(rt.spawn(send, i));
     }
   }
   for (auto& t : sending) t.get();
-  if (thread) thread->join();
+  for (auto& t : threads) t.join();
   ch.close();
   for (auto& t : receiving) t.get();
   for (auto const& sum : sums) CHECK(sum == each * (each + 1) / 2);
@@ -281,7 +311,7 @@ TEST_CASE("H6: soak: selects over the same channels, in both directions, cancell
   balance count;
   // Where each party finds the permit free whenever it runs, no two of them meet; a short storm may be all like that.
   for (auto storm = seed; count.sent == 0; ++storm) {
-    run_on(workers, [&] { select_storm(storm, timed_attempts / 2, rendezvous, count, dog); });
+    run_on(workers, [&] { select_storm(storm, timed_operations / 2, rendezvous, count, dog); });
   }
 }
 

@@ -55,4 +55,29 @@ func smallCosts() {
 		}
 	}), "ns")
 	check(sum != 0, "sum")
+	// An event in Go is a channel that is closed; one that is used again is a new one.
+	event := make(chan struct{})
+	metric("event/set_reset/Go", median(func(n int) {
+		for i := 0; i < n; i++ {
+			close(event)
+			event = make(chan struct{})
+		}
+	}), "ns")
+	close(event)
+	metric("event/wait_when_set/Go", median(func(n int) {
+		for i := 0; i < n; i++ {
+			<-event
+		}
+	}), "ns")
+	// And one that wakes one is a channel that holds one, and is full if it is set.
+	signal := make(chan struct{}, 1)
+	metric("event/set_and_wait/Go", median(func(n int) {
+		for i := 0; i < n; i++ {
+			select {
+			case signal <- struct{}{}:
+			default:
+			}
+			<-signal
+		}
+	}), "ns")
 }
