@@ -74,16 +74,22 @@ struct seen_on_thread {
   context_table* seen = nullptr;  // owned
   std::uint64_t number = 0;       // see context_holder()
 };
-thread_local seen_on_thread values_seen_on_thread;
 
 // Never inlined and opaque, as current_worker() is: the address of what is a thread's must not be kept over a wait. And
-// not watched: callbacks at the ends of fibers use their worker's, one after another.
+// not watched: callbacks at the ends of fibers use their worker's, one after another. That goes for the mark of what
+// has been made, too: so it is in a function, for that of a variable outside is in one of the compiler's, which is
+// watched.
+
+WEFT_UNINSTRUMENTED [[gnu::noinline]] seen_on_thread& values_seen_on_thread() noexcept {
+  static thread_local seen_on_thread here;
+  return here;
+}
 
 /// The caller's table, or null.
 WEFT_UNINSTRUMENTED [[gnu::noinline]] context_table* seen_by_caller() noexcept {
   asm volatile("" ::: "memory");
   fiber_record* const self = current_fiber();
-  if (self == nullptr) return values_seen_on_thread.seen;
+  if (self == nullptr) return values_seen_on_thread().seen;
   auto* const extras = self->extras.load(std::memory_order_relaxed);  // its own
   return extras != nullptr ? extras->context : nullptr;
 }
@@ -94,7 +100,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] context_table* exchange_seen(context_table
   asm volatile("" ::: "memory");
   context_table** place = nullptr;
   if (fiber_record* const self = current_fiber(); self == nullptr) {
-    place = &values_seen_on_thread.seen;
+    place = &values_seen_on_thread().seen;
   } else if (auto* const extras = self->extras.load(std::memory_order_relaxed); extras != nullptr) {
     place = &extras->context;
   } else {
@@ -192,7 +198,7 @@ void end_context_change(std::uint64_t key, context_change& change) noexcept {
 WEFT_UNINSTRUMENTED [[gnu::noinline]] std::uint64_t context_holder() noexcept {
   asm volatile("" ::: "memory");
   if (fiber_record const* const self = current_fiber(); self != nullptr) return self->id;
-  auto& number = values_seen_on_thread.number;
+  auto& number = values_seen_on_thread().number;
   constexpr std::uint64_t of_a_thread = std::uint64_t{1} << 63U;  // no fiber's id comes so far
   if (number == 0) number = new_local_key() | of_a_thread;
   return number;

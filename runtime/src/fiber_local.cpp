@@ -24,7 +24,11 @@ struct thread_values {
   local_node* newest = nullptr;
 };
 
-thread_local thread_values values_of_thread;
+/// In a function, for who marks that it has been made, as context_var.cpp's.
+WEFT_UNINSTRUMENTED [[gnu::noinline]] thread_values& values_of_thread() noexcept {
+  static thread_local thread_values here;
+  return here;
+}
 
 }  // namespace
 
@@ -32,7 +36,7 @@ thread_local thread_values values_of_thread;
 WEFT_UNINSTRUMENTED [[gnu::noinline]] local_node*& local_nodes() noexcept {
   asm volatile("" ::: "memory");
   fiber_record* const self = current_fiber();
-  if (self == nullptr) return values_of_thread.newest;
+  if (self == nullptr) return values_of_thread().newest;
   self->leaves_things = true;  // where there is no value yet, one is about to be made
   return self->place->locals;
 }

@@ -231,6 +231,28 @@ TEST_CASE("rule 14: move-assignment cancels and joins what was there", "[task][r
   });
 }
 
+TEST_CASE("callbacks at the ends of tasks do not race, not even by what their threads see first", "[task]") {
+  // ThreadSanitizer is the one to complain, for which tasks that nothing orders are threads of their own. A joiner goes
+  // on before the callbacks, so it does not order them.
+  for (int round = 0; round < 20; ++round) {
+    run_on(2, [] {
+      constexpr int count = 50;
+      std::atomic<int> called{0};
+      std::vector<weft::task<void>> tasks;
+      for (int i = 0; i < count; ++i) {
+        tasks.push_back(weft::spawn([] { weft::sleep_for(1h); }));
+        tasks.back().on_done([&called] { called.fetch_add(1, std::memory_order_relaxed); });
+      }
+      weft::yield();
+      for (auto const& t : tasks) {
+        t.cancel();
+        t.wait();
+      }
+      while (called.load(std::memory_order_relaxed) != count) weft::yield();
+    });
+  }
+}
+
 TEST_CASE("an empty handle answers with an error", "[task][bad-input]") {
   weft::task<int> t;
   CHECK_FALSE(t.valid());
