@@ -1,6 +1,6 @@
 #pragma once
 /// @file
-/// The wait of a joiner that has stepped aside for the fiber that it joins (see worker::step_aside()).
+/// The wait of a joiner that has stepped aside for the fiber that it joins (see worker::join()).
 ///
 /// In fork-join code a task mostly joins the task that it spawned last, which has not begun. The worker then runs it at
 /// once, and returns straight to the joiner when it ends: two switches, no queue, and no wait to open, claim and wake.
@@ -27,7 +27,7 @@ public:
 
   /// On the fiber: opens the wait of the joiner, which is suspended.
   void open() noexcept;
-  /// When worker::step_aside() has returned true.  @throws cancelled
+  /// When the joiner goes on.  @throws cancelled
   /// @returns whether the fiber has ended; otherwise the wait could not be opened, because the joiner has to look at
   /// its scopes first, and is to be begun anew
   bool finish() {
@@ -55,5 +55,9 @@ private:
   bool opened_ = false;
   bool refused_ = false;
 };
+
+/// Waits in line for the end of `fiber`, which the calling fiber cannot step aside for.  @returns true
+/// @throws cancelled; std::system_error
+bool join_by_waiting(fiber_record& fiber, fiber_record& self, cancellation mode);
 
 }  // namespace weft::inline v0::detail

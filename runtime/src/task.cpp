@@ -108,7 +108,9 @@ void end_task_slowly(fiber_record& record) noexcept {
 
 namespace {
 
-[[gnu::noinline]] bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellation mode);
+[[gnu::noinline]] bool join_slowly(fiber_record& fiber, bool on_worker, fiber_record* self, time_point deadline,
+                                   cancellation mode);
+bool may_step_aside(fiber_record const& self, cancellation mode) noexcept;
 
 /// Walks along the joins from one fiber to the next. Who stops joining, and may then free what it joined, waits while
 /// somebody walks.
@@ -192,8 +194,8 @@ namespace {
 
 }  // namespace
 
-reserved_record reserve_record(std::size_t size) {
-  worker* const w = current_worker();
+[[gnu::noinline]] reserved_record reserve_record(std::size_t size) {
+  worker* const w = entry_worker();
   if (w == nullptr || w->current == nullptr) refuse_spawn(nullptr);
   if (w->home.entrance.closed()) refuse_spawn(&w->home);
   reserved_record reserved{nullptr, w};
@@ -220,8 +222,8 @@ void* reserve_record(scheduler* home, std::size_t size, std::size_t stack_size) 
   return memory;
 }
 
-void discard_record(void* memory, std::uint8_t size_class) noexcept {
-  worker* const w = current_worker();
+[[gnu::noinline]] void discard_record(void* memory, std::uint8_t size_class) noexcept {
+  worker* const w = entry_worker();
   auto* const pool = record_pool::of(memory);
   if (w == nullptr || !w->records.is_of(pool)) return pool->give_one(memory, size_class);
   sanitizer_release(memory);
@@ -355,14 +357,15 @@ void release_handle(fiber_record& fiber) noexcept {
   if (task_end::let_go(fiber.end)) free_record(fiber);
 }
 
-bool join(fiber_record& fiber, time_point deadline, cancellation mode) {
-  worker* const on = current_worker();
+[[gnu::noinline]] bool join(fiber_record& fiber, time_point deadline, cancellation mode) {
+  worker* const on = entry_worker();
+  fiber_record* const self = on != nullptr ? on->current.get() : nullptr;
   if (task_end::has_ended(fiber.end)) [[likely]] {
-    fiber_record const* const self = on != nullptr ? on->current.get() : nullptr;
     if (mode == cancellation::heeded && (self == nullptr || self->ticket.must_look())) check_cancelled();
     return true;
   }
-  return join_slowly(fiber, on, deadline, mode);
+  if (self != nullptr && deadline == never && may_step_aside(*self, mode)) return worker::join(on, *self, fiber, mode);
+  return join_slowly(fiber, on != nullptr, self, deadline, mode);
 }
 
 namespace {
@@ -443,24 +446,14 @@ bool may_step_aside(fiber_record const& self, cancellation mode) noexcept {
   return !self.ticket.must_look() && (self.place->scopes == nullptr || std::uncaught_exceptions() == 0);
 }
 
-bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellation mode) {
-  fiber_record* const self = on != nullptr ? on->current.get() : nullptr;
+bool join_slowly(fiber_record& fiber, bool on_worker, fiber_record* self, time_point deadline, cancellation mode) {
   if (self == &fiber) refuse_join("weft::task: a task waits for itself");
   if (deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0})) {
     check_not_forked();
     if (mode == cancellation::heeded) check_cancelled();
     return false;  // it was only to look
   }
-  if (self != nullptr && deadline == never && may_step_aside(*self, mode)) {
-    aside_join aside{*self, fiber, mode};
-    self->waits_since = static_cast<std::uint32_t>(fiber.id);
-    self->waits_for.store(aside_join::reason, std::memory_order_relaxed);  // for snapshots
-    bool const stepped = worker::step_aside(on, *self, fiber, aside);
-    if (!stepped && self->joiner_aside) open_aside_join(*self);  // which shows the link above us to join_chain
-    self->waits_for.store(nullptr, std::memory_order_relaxed);
-    if (stepped && aside.finish()) return true;
-  }
-  if (on == nullptr) {
+  if (!on_worker) {
     // The fiber may have ended by now, and its runtime be gone: the pool of its record knows.
     if (scheduler* const home = record_pool::of(&fiber)->enter_guest(); home != nullptr) {
       home->drive_until_ended(fiber, deadline);
@@ -484,6 +477,19 @@ bool join_slowly(fiber_record& fiber, worker* on, time_point deadline, cancellat
   w.rethrow(cause);
   return task_end::has_ended(fiber.end);
 }
+
+}  // namespace
+
+bool join_by_waiting(fiber_record& fiber, fiber_record& self, cancellation mode) {
+  if (self.joiner_aside) {
+    self.waits_for.store(aside_join::reason, std::memory_order_relaxed);  // in case that this is refused
+    open_aside_join(self);                                                // which shows the link above us to join_chain
+    self.waits_for.store(nullptr, std::memory_order_relaxed);
+  }
+  return join_slowly(fiber, true, &self, never, mode);
+}
+
+namespace {
 
 /// @returns false if the fiber cannot be waited for, and must be let go
 [[gnu::noinline]] bool join_shielded(fiber_record& fiber) noexcept {

@@ -18,8 +18,8 @@ void sleep_until(time_point deadline) {
 
 namespace this_fiber {
 
-void yield() {
-  detail::worker* const w = detail::current_worker();
+[[gnu::noinline]] void yield() {
+  detail::worker* const w = detail::entry_worker();
   if (w == nullptr) {
     detail::check_not_forked();
     detail::check_cancelled();

@@ -48,8 +48,8 @@ void wake_thread(void* word) noexcept {
   ::syscall(SYS_futex, static_cast<std::uint32_t*>(word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }
 
-WEFT_UNINSTRUMENTED fiber_record* current_fiber() noexcept {
-  worker const* const w = current_worker();
+WEFT_UNINSTRUMENTED [[gnu::noinline]] fiber_record* current_fiber() noexcept {
+  worker const* const w = entry_worker();
   return w != nullptr ? w->current.get() : nullptr;
 }
 
@@ -78,8 +78,8 @@ time_point deadline_after(std::chrono::nanoseconds d) noexcept {
 
 }  // namespace detail
 
-waiter::waiter(char const* reason, cancellation mode) : reason_(reason) {
-  detail::worker const* const w = detail::current_worker();
+[[gnu::noinline]] waiter::waiter(char const* reason, cancellation mode) : reason_(reason) {
+  detail::worker const* const w = detail::entry_worker();
   if (w == nullptr) {
     detail::check_not_forked();
     ticket_ = &detail::ticket_of_thread();
@@ -115,9 +115,9 @@ void waiter::begin_attentively() {
   }
 }
 
-wake_cause waiter::wait(time_point deadline) noexcept {
+[[gnu::noinline]] wake_cause waiter::wait(time_point deadline) noexcept {
   if (fiber_ == nullptr) return wait_on_thread(deadline);
-  detail::worker* const w = detail::current_worker();
+  detail::worker* const w = detail::entry_worker();
   fiber_->waits_for.store(reason_, std::memory_order_relaxed);  // for dumps: a literal, which needs no publishing
   time_point since{};
   {

@@ -19,13 +19,9 @@
 
 namespace weft::inline v0::detail {
 
-namespace {
+constinit thread_local worker* this_worker = nullptr;
 
-#if defined(__GNUC__)
-// The initial-exec model: one load, in a shared library too.
-[[gnu::tls_model("initial-exec")]]
-#endif
-thread_local worker* this_worker = nullptr;
+namespace {
 
 static_assert(alignof(worker) % 64 == 0, "a channel's lock keeps bits beside the address: see biased_lock.hpp");
 
@@ -387,8 +383,8 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::base_loop(transfe
     own->starter = w->then_ == after::next_in_line ? w->left_ : nullptr;
     w->land(t.fctx, after::step_aside);
     fiber_record* next = w->current;
+    fiber_record* joiner = nullptr;
     for (;;) {
-      fiber_record* joiner = nullptr;
       w = run_fiber<Measured>(w, *next, joiner);
       next = w->after_end(joiner, std::exchange(own->starter, nullptr));
       if (next == nullptr || next->place != nullptr || next->stack_class != own->size_class) break;
@@ -402,7 +398,9 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::base_loop(transfe
     stack_bounds bounds;
     if (next != nullptr && w->place(*next)) {
       to = w->enter(*next);
-      w->prefetch_following(8);  // as in park(); and those that are woken together often end one after another
+      // As in park(); and those that are woken together often end one after another. A joiner that has stepped aside
+      // knows what it runs next, and it is not what is next in the ring.
+      if (joiner == nullptr) w->prefetch_following(8);
       if constexpr (sanitized) bounds = bounds_of(*next);
     } else {
       to = w->own_context_;
@@ -484,18 +482,23 @@ WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self) noexcept {
   if constexpr (sanitized) go_on_as(self);
 }
 
-WEFT_UNINSTRUMENTED bool worker::step_aside(worker* w, fiber_record& self, fiber_record& child,
-                                            aside_join& join) noexcept {
+WEFT_UNINSTRUMENTED bool worker::join(worker* w, fiber_record& self, fiber_record& child, cancellation mode) {
   sanitizer_release(&child);
   w->identity.enter_on_fiber_stack();
   bool const ours = w->asides_ && w->ring_.retake(&child);
-  if (ours) {
-    child.aside = &join;
-    child.joiner_aside = true;
-    suspend(w, &self, w->place(child) ? &child : nullptr, after::step_aside, after::cache_stack);
+  if (!ours) {
+    if constexpr (sanitized) go_on_as(self);
+    return join_by_waiting(child, self, mode);
   }
+  aside_join aside{self, child, mode};
+  self.waits_since = static_cast<std::uint32_t>(child.id);
+  self.waits_for.store(aside_join::reason, std::memory_order_relaxed);  // for snapshots
+  child.aside = &aside;
+  child.joiner_aside = true;
+  suspend(w, &self, w->place(child) ? &child : nullptr, after::step_aside, after::cache_stack);
   if constexpr (sanitized) go_on_as(self);
-  return ours;
+  self.waits_for.store(nullptr, std::memory_order_relaxed);
+  return aside.finish() || join_by_waiting(child, self, mode);
 }
 
 WEFT_UNINSTRUMENTED void worker::run_eagerly(worker* w, fiber_record& self, fiber_record& child) noexcept {

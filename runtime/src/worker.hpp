@@ -45,9 +45,10 @@ public:
   static void yield(worker* w, fiber_record& self) noexcept;
   /// Runs something else until the calling fiber's open wait ends.
   static void park(worker* w, fiber_record& self) noexcept;
-  /// Runs `child` at once if it is the newest in this worker's queue, and the caller again as soon as `child` ends or
-  /// waits; where it waits, it first calls open_aside_join().  @returns false, having done nothing, if it is not
-  [[nodiscard]] static bool step_aside(worker* w, fiber_record& self, fiber_record& child, aside_join& join) noexcept;
+  /// Waits for the end of `child`. If that is the newest in this worker's queue, it runs at once, and the caller again
+  /// as soon as it ends or waits; where it waits, it first calls open_aside_join().  @returns true
+  /// @throws cancelled; std::system_error
+  static bool join(worker* w, fiber_record& self, fiber_record& child, cancellation mode);
   /// Runs the new fiber `child` at once; the caller is next in line.
   static void run_eagerly(worker* w, fiber_record& self, fiber_record& child) noexcept;
 
@@ -247,5 +248,12 @@ private:
   bool leaving_ = false;                      // its turn is over
   bool parked_ = false;                       // between two turns, with nothing ready
 };
+
+// The initial-exec model: one load, in a shared library too.
+[[gnu::tls_model("initial-exec")]] extern constinit thread_local worker* this_worker;
+
+/// current_worker() without a call. Only for functions that are not inlined, and ask once, before anything that may
+/// suspend: a compiler may take the address of what is a thread's to be the same afterwards.
+[[gnu::always_inline]] inline worker* entry_worker() noexcept { return sanitized ? current_worker() : this_worker; }
 
 }  // namespace weft::inline v0::detail
