@@ -26,12 +26,13 @@ bool may_hold_up(worker& w) noexcept {
   return w.home.options.order == scheduling::work_stealing && !w.others_ready() && w.home.injected.empty();
 }
 
-/// Looks for the end of the job for a moment, where nothing else is to do.  @returns whether it has ended
+/// Looks for the end of the job for a moment, where nothing else is to do.
+/// @returns whether it has ended, and the caller has not been cancelled meanwhile: then it goes the way of all who wait
 bool spin_for_end(job_pool& pool, offload_job& job) noexcept {
   // Asked anew: to wait for room may have changed it.
   if (!may_hold_up(*current_worker()) || !pool.callers_spin.spin([&job] { return job.end.flags() != 0; })) return false;
   job.end.wait_unlocked();  // by the pool's thread, whose last step it is
-  return true;
+  return !this_fiber::cancel_requested();
 }
 
 wake_cause wait_for_end(offload_job& job, cancellation mode) {
