@@ -394,10 +394,9 @@ void aside_join::open() noexcept {
   }
   self_.waits_for.store("task", std::memory_order_relaxed);  // for snapshots
   ::new (&node_) wait_node(waiter_);
-  {
-    wait_list::section list{fiber_.end};
-    list.push_back(node_);
-  }
+  // The fiber may itself have stepped aside, and its wait been opened just before: where that was cancelled, it may
+  // have gone on elsewhere, and ended.
+  if (!task_end::enlist(fiber_.end, node_)) (void)self_.ticket.notify(wake_cause::notified);
   if (!self_.ticket.park()) make_runnable(self_, placement::back);
 }
 

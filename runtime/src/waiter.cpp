@@ -49,6 +49,7 @@ void wake_thread(void* word) noexcept {
 }
 
 WEFT_UNINSTRUMENTED [[gnu::noinline]] fiber_record* current_fiber() noexcept {
+  asm volatile("" ::: "memory");  // as in current_worker()
   worker const* const w = entry_worker();
   return w != nullptr ? w->current.get() : nullptr;
 }

@@ -198,3 +198,52 @@ TEST_CASE("soak: random cancellations against time limits and completions, on th
   run_on(workers, [&] { storm(std::uint32_t{4'711} + static_cast<std::uint32_t>(workers), attempts, count, dog); });
   check(count, attempts / attempts_of_a_task);
 }
+
+TEST_CASE("soak: a task that has stepped aside is cancelled from elsewhere, and who joins it is told of its end",
+          "[stress][soak][task][hazard][H6]") {
+  constexpr std::size_t rounds = full_length ? 3'000'000 : scaled(200'000);
+  watchdog dog{"cancellations of who has stepped aside"};
+  run_on(2, [&] {
+    std::atomic<weft::task<void>*> victim{nullptr};
+    std::atomic<bool> struck{false};
+    std::atomic<bool> stop{false};
+    // Busy on the other worker, so that it is there at the moment when the innermost task waits.
+    auto canceller = weft::spawn([&] {
+      for (unsigned delay = 0; !stop; delay = (delay * 7 + 13) % 97) {
+        weft::task<void>* const task = victim.exchange(nullptr);
+        if (task == nullptr) {
+          weft::yield();
+          continue;
+        }
+        for (std::atomic<unsigned> i{0}; i < delay;) ++i;
+        task->cancel();
+        struck = true;
+      }
+    });
+    std::size_t cancelled = 0;
+    for (std::size_t round = 0; round < rounds; ++round) {
+      weft::event over;
+      std::atomic<weft::task<void>*> middle{nullptr};
+      auto inner = weft::spawn([&] {
+        while (middle == nullptr) weft::yield();
+        victim = middle.load();
+        over.wait();
+      });
+      auto task = weft::spawn([&] {
+        try {
+          inner.wait();
+        } catch (weft::cancelled const&) {
+          ++cancelled;
+        }
+      });
+      middle = &task;
+      task.wait();
+      while (!struck) weft::yield();
+      struck = false;
+      over.set();
+      dog.feed();
+    }
+    stop = true;
+    CHECK(cancelled == rounds);
+  });
+}

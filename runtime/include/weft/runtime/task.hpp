@@ -22,8 +22,9 @@ struct task_access;
 /// Owns a fiber and its result, as `std::jthread` owns a thread: when the handle dies, the fiber is cancelled and
 /// joined.
 /// @par Thread safety
-/// The handle is used by one fiber or thread at a time, which may be any, in or out of a runtime. A finished task stays
-/// readable after its runtime is gone.
+/// The handle is used by one fiber or thread at a time, which may be any, in or out of a runtime; but `cancel()` and
+/// `ready()` may be called by others meanwhile, as long as the handle stays. A finished task stays readable after its
+/// runtime is gone.
 template <class T>
 class [[nodiscard]] task {
 public:
