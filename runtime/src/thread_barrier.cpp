@@ -1,3 +1,4 @@
+#include "fatal.hpp"
 #include "fork_guard.hpp"
 #include "spin_lock.hpp"
 
@@ -17,7 +18,12 @@ bool thread_barrier::asymmetric() noexcept {
 }
 
 void thread_barrier::heavy() noexcept {
-  if (asymmetric()) ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0U, 0);
+  if (!asymmetric()) return;
+  if (::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0U, 0) == 0) return;
+  // Others rely on it by now, and do without barriers of their own.
+  fatal(
+      "membarrier(2) worked when the program began and is refused now (by a sandbox?): allow it, or forbid it from the "
+      "beginning");
 }
 
 void std_atomics::pause(unsigned turn) noexcept {
