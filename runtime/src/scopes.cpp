@@ -229,7 +229,8 @@ namespace {
 worker* check_cancelled() {
   worker* const w = current_worker();
   fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
-  if (self == nullptr || self->ticket.must_look()) [[unlikely]]
+  // Not between fibers: what a guest's thread calls there is not the work of whoever drives it, and may be cancelled.
+  if (self != nullptr ? self->ticket.must_look() : w == nullptr) [[unlikely]]
     check_cancelled_slowly();
   return w;
 }

@@ -9,12 +9,14 @@
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/detail/descriptor_wait.hpp>
 #include <weft/runtime/detail/polled_descriptor.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/offload.hpp>
 #include <weft/runtime/pin.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/sync/channel.hpp>
 #include <weft/sync/event.hpp>
 
 #include <array>
@@ -284,6 +286,25 @@ TEST_CASE("the caller's exceptions and rounding are its own again after a turn",
   CHECK(std::uncaught_exceptions() == 0);
   CHECK(waits.ready());
   waits.get();
+}
+
+TEST_CASE("a callback at the end of a guest's task is not struck by a cancellation of who drives it", "[guest]") {
+  weft::runtime rt{guest()};
+  weft::channel<int> values{1};
+  bool sent = false;
+  auto task = rt.spawn([] {});
+  task.on_done([&] {
+    values.send(1);  // for which there is room
+    sent = true;
+  });
+  {
+    weft::cancel_scope scope;
+    scope.cancel();
+    CHECK_FALSE(rt.poll_once());
+  }
+  CHECK(sent);
+  task.wait();
+  expect_no_leaks(rt);
 }
 
 TEST_CASE("wrong use of a guest is refused", "[guest][bad-input]") {
