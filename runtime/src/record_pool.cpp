@@ -1,9 +1,11 @@
 #include "record_pool.hpp"
 
 #include "fork_guard.hpp"
+#include "page_size.hpp"
 #include "scheduler.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,7 +18,7 @@ namespace weft::inline v0::detail {
 record_pool::~record_pool() {
   while (chunk* const c = chunks_) {
     chunks_ = c->next;
-    forget_poison(c, chunk_bytes);
+    forget_poison(c, is_large(*c) ? large_bytes(c->record_bytes) : chunk_bytes);
     if (is_large(*c)) std::free(c);  // NOLINT: from std::aligned_alloc
   }
   for (void* const slab : slabs_) std::free(slab);  // NOLINT: as above
@@ -73,25 +75,48 @@ fiber_record* record_pool::take(std::size_t size_class, std::size_t most) {
   return first;
 }
 
+/// Of the chunk of a large record.
+std::size_t record_pool::large_bytes(std::size_t record_bytes) noexcept {
+  return std::bit_ceil(std::max(first_record + record_bytes, chunk_bytes));
+}
+
 void* record_pool::take_large(std::size_t bytes) {
-  auto const whole = (first_record + bytes + chunk_bytes - 1) / chunk_bytes * chunk_bytes;
+  auto const record_bytes = (bytes + granule - 1) / granule * granule;
+  auto const whole = large_bytes(record_bytes);
+  {
+    std::lock_guard const lock{mutex_};
+    auto& free = free_large_[static_cast<std::size_t>(std::countr_zero(whole))];
+    if (fiber_record* const record = free; record != nullptr) {
+      free = record->next;
+      chunk_of(record)->record_bytes = record_bytes;
+      return record;
+    }
+  }
   void* const memory = std::aligned_alloc(chunk_bytes, whole);
   if (memory == nullptr) throw std::bad_alloc{};
   std::lock_guard const lock{mutex_};
-  return reinterpret_cast<std::byte*>(new_chunk(memory, (bytes + granule - 1) / granule * granule, 1)) + first_record;
+  return reinterpret_cast<std::byte*>(new_chunk(memory, record_bytes, 1)) + first_record;
 }
 
-void record_pool::free_large(chunk* c) noexcept {
-  chunk** at = &chunks_;
-  while (*at != c) at = &(*at)->next;
-  *at = c->next;
-  std::free(c);  // NOLINT: from std::aligned_alloc
+void record_pool::give_large(fiber_record* record) noexcept {
+  if (fork_watch::in_child()) return;  // as in give()
+  auto const record_bytes = chunk_of(record)->record_bytes;
+  poison(reinterpret_cast<std::byte*>(record) + sizeof(fiber_record), record_bytes - sizeof(fiber_record));
+  // What the header does not lie on goes back to the system. Where the memory is locked that is refused, and it stays.
+  auto const begin = reinterpret_cast<std::uintptr_t>(record);
+  auto const spare = (begin + sizeof(fiber_record) + page_size() - 1) / page_size() * page_size();
+  if (auto const end = begin + record_bytes; spare < end) {
+    ::madvise(reinterpret_cast<void*>(spare), end - spare, MADV_DONTNEED);  // NOLINT: an address
+  }
+  std::lock_guard const lock{mutex_};
+  auto& free = free_large_[static_cast<std::size_t>(std::countr_zero(large_bytes(record_bytes)))];
+  record->next = free;
+  free = record;
 }
 
 void record_pool::give(std::size_t size_class, fiber_record* first, fiber_record* last) noexcept {
   if (fork_watch::in_child()) return;  // a thread of the parent may hold the lock
   std::lock_guard const lock{mutex_};
-  if (size_class >= classes) return free_large(chunk_of(first));
   last->next = free_[size_class];
   free_[size_class] = first;
 }
@@ -102,11 +127,10 @@ void* record_pool::take_one(std::size_t bytes) {
   if (size_class >= classes) {
     taken = take_large(bytes);
   } else {
-    fiber_record* const list = take(size_class, 1);
-    sanitizer_acquire(list);
-    forget_poison(list, bytes);
-    taken = list;
+    taken = take(size_class, 1);
+    sanitizer_acquire(taken);
   }
+  forget_poison(taken, bytes);
   std::lock_guard const lock{mutex_};
   ++out_;
   return taken;
@@ -115,7 +139,7 @@ void* record_pool::take_one(std::size_t bytes) {
 void record_pool::give_one(void* record, std::size_t size_class) noexcept {
   auto* const r = static_cast<fiber_record*>(record);
   sanitizer_release(r);
-  give(size_class, r, r);
+  size_class < classes ? give(size_class, r, r) : give_large(r);
   if (fork_watch::in_child()) return;
   bool last = false;
   {

@@ -8,7 +8,9 @@
 /// pool's lock.
 ///
 /// Chunks are cut from slabs, each twice as large as the one before: a small program touches little, and a million
-/// records lie on a few huge pages, where the system has them.
+/// records lie on a few huge pages, where the system has them. A record larger than 1 KiB has a chunk of its own, of a
+/// power of two, and is given back its pages, but not its place: no memory goes back before the pool does, because a
+/// worker may look at a record that others have taken from it and given back (worker::prefetch_following()).
 ///
 /// A finished task stays readable after its runtime is gone: then the pool has been orphan()ed, counts what is still
 /// out, and the last record to come back deletes it.
@@ -59,6 +61,8 @@ public:
   [[nodiscard]] void* take_large(std::size_t bytes);
   /// Takes back a list of free records of one class.
   void give(std::size_t size_class, fiber_record* first, fiber_record* last) noexcept;
+  /// Takes back what take_large() has given.
+  void give_large(fiber_record* record) noexcept;
   /// Takes back one record, from a thread that is not a worker of the runtime.
   void give_one(void* record, std::size_t size_class) noexcept;
   /// Counts a record that was taken by give_one()'s kind of thread.
@@ -125,7 +129,7 @@ private:
   }
   chunk* new_chunk(void* memory, std::size_t record_bytes, std::size_t count) noexcept;
   void* cut();
-  void free_large(chunk* c) noexcept;
+  static std::size_t large_bytes(std::size_t record_bytes) noexcept;
 
   unhandled_handler on_unhandled_;
   void const* guest_ = nullptr;  // constant once there are records; only compared: what it points to may be gone
@@ -136,7 +140,8 @@ private:
   std::byte* uncut_ = nullptr;  // of the last slab
   std::byte* uncut_end_ = nullptr;
   std::array<fiber_record*, classes> free_{};
-  std::int64_t out_ = 0;  // taken less given by outside threads; all, once orphaned
+  std::array<fiber_record*, 64> free_large_{};  // by the logarithm of their chunk's size
+  std::int64_t out_ = 0;                        // taken less given by outside threads; all, once orphaned
   bool orphaned_ = false;
 };
 
@@ -171,6 +176,7 @@ public:
       void* const large = pool_.take_large(bytes);
       taken_.add(1);
       sanitizer_release(large);  // to the fiber on whose behalf this is
+      forget_poison(large, bytes);
       return large;
     }
     auto& list = lists_[size_class];
@@ -185,12 +191,12 @@ public:
   }
 
   void give(void* record, std::size_t size_class) noexcept {
-    if (size_class >= record_pool::classes) [[unlikely]] {
-      taken_.add(-1);
-      return pool_.give(size_class, static_cast<fiber_record*>(record), nullptr);
-    }
     auto* const r = static_cast<fiber_record*>(record);
     sanitizer_acquire(r);  // from the fiber on whose behalf this is
+    if (size_class >= record_pool::classes) [[unlikely]] {
+      taken_.add(-1);
+      return pool_.give_large(r);
+    }
     poison(reinterpret_cast<std::byte*>(r) + sizeof(fiber_record),
            (size_class + 1) * record_pool::granule - sizeof(fiber_record));
     auto& list = lists_[size_class];

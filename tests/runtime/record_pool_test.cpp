@@ -5,12 +5,15 @@
 
 #include "support/catch.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <new>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <sys/mman.h>
 #include <thread>
 #include <vector>
 
@@ -95,6 +98,33 @@ TEST_CASE("the register has the live records and no others", "[record]") {
       CHECK(live(*pool) == before - 1);
       cache.give(record, class_of_size(bytes));
     }
+    CHECK(live(*pool) == 0);
+  }
+  record_pool::orphan(pool, 0);
+}
+
+TEST_CASE("a large record that is given back keeps its place, and not its pages", "[record]") {
+  // The place, because a worker may be about to fetch what the record's header points to.
+  auto* const pool = new record_pool(nullptr);
+  {
+    constexpr std::size_t bytes = 1'000'000;
+    constexpr std::size_t page = 4096;
+    record_cache cache{*pool};
+    auto* const record = begin(cache.take(bytes));
+    auto* const memory = reinterpret_cast<unsigned char*>(record);
+    std::fill(memory + sizeof(fiber_record), memory + bytes, static_cast<unsigned char>(1));
+    record_pool::set_dead(*record);
+    cache.give(record, class_of_size(bytes));
+    auto* const inside = memory + (bytes / 2 / page * page - reinterpret_cast<std::uintptr_t>(memory) % page);
+    unsigned char resident = 0;
+    REQUIRE(::mincore(inside, page, &resident) == 0);  // it is mapped
+    CHECK((resident & 1U) == 0);
+    CHECK(record->context == nullptr);
+    CHECK(cache.take(bytes) == record);
+    cache.give(record, class_of_size(bytes));
+    CHECK(cache.take(bytes / 4 * 3) == record);  // the same power of two
+    cache.give(record, class_of_size(bytes));
+    CHECK(cache.out() == 0);
     CHECK(live(*pool) == 0);
   }
   record_pool::orphan(pool, 0);
