@@ -161,6 +161,7 @@ private:
 std::uint64_t joined_by(fiber_record const& fiber) noexcept { return join_chain::joined_by(fiber); }
 
 void end_unstarted(fiber_record& record) noexcept {
+  if (record.ticket.refused()) return fail_task(record);
   auto const& never_run = record.home->never_run;
   record.cancelled_unstarted = true;
   record.type->run(record, &never_run.by_cancellation(record.ticket.reason()));
@@ -168,7 +169,8 @@ void end_unstarted(fiber_record& record) noexcept {
 
 void fail_task(fiber_record& record) noexcept {
   auto const& never_run = record.home->never_run;
-  bool const cancelled = !record.ticket.start();  // also the edge from who spawned it
+  (void)record.ticket.start();  // the edge from who spawned it
+  bool const cancelled = record.ticket.cancel_requested();
   record.cancelled_unstarted = cancelled;
   std::exception_ptr other_size;
   if (!cancelled && record.stack_class != record.home->default_stack_class && prepared_errors::has_room()) {
@@ -181,7 +183,6 @@ void fail_task(fiber_record& record) noexcept {
                     : other_size ? other_size
                                  : never_run.by_lack_of_stack();
   record.type->run(record, &why);
-  end_task(record, *record.home);
 }
 
 namespace {

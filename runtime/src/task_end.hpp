@@ -16,7 +16,7 @@ static_assert(task_end::ended == fiber_record::ended && task_end::detached == fi
 /// Whether a task that has ended did so by an exception other than its own cancellation.
 [[nodiscard]] bool ended_in_failure(fiber_record const& record) noexcept;
 
-/// Ends a task that was cancelled before it started, without calling its callable.
+/// For a task that was cancelled or refused before it started: keeps why, without calling its callable.
 void end_unstarted(fiber_record& record) noexcept;
 /// end_task() where somebody waits, or no handle is left.
 void end_task_slowly(fiber_record& record) noexcept;
@@ -57,7 +57,8 @@ void report_unhandled(fiber_record const& fiber, std::exception_ptr const& error
 /// end, so that the joiner can be woken by other causes too.
 void open_aside_join(fiber_record& fiber) noexcept;
 
-/// On a worker's own context: ends a task for which no stack could be had.
+/// For a task for which no stack could be had: keeps that, without calling its callable. On a stack of another size; on
+/// the worker's own context, if there is none: then the callable's destructor cannot wait.
 void fail_task(fiber_record& record) noexcept;
 
 }  // namespace weft::inline v0::detail

@@ -257,9 +257,19 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::land(void* from, 
 /// Gives `fiber` its stack.
 [[gnu::always_inline]] inline bool worker::find_place(fiber_record& fiber) noexcept {
   fiber.place = stacks.take(fiber.stack_class);
-  if (fiber.place != nullptr) return true;
-  unplaced_ = &fiber;
-  return false;
+  return fiber.place != nullptr || find_other_place(fiber);
+}
+
+/// Where the wanted stack cannot be had, one of the usual size does to destroy the callable, which may wait meanwhile.
+[[gnu::noinline, gnu::cold]] bool worker::find_other_place(fiber_record& fiber) noexcept {
+  auto const usual = home.default_stack_class;
+  if (fiber.stack_class > usual) fiber.place = stacks.take(usual);
+  if (fiber.place == nullptr) {
+    unplaced_ = &fiber;
+    return false;
+  }
+  fiber.ticket.refuse();
+  return true;
 }
 
 /// Makes sure that `fiber` can be entered.

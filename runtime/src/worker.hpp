@@ -142,6 +142,7 @@ private:
   void prefetch_following(std::size_t lines) const noexcept;
   bool place(fiber_record& fiber) noexcept;
   bool find_place(fiber_record& fiber) noexcept;
+  bool find_other_place(fiber_record& fiber) noexcept;
   void* enter(fiber_record& fiber) noexcept;
   fiber_record* pick_next() noexcept;
   fiber_record* pick_in_order() noexcept;

@@ -70,8 +70,9 @@ void worker::fail_unplaced() noexcept {
   fiber_record& fiber = *std::exchange(unplaced_, nullptr);
   fiber.last_worker = index;
   fiber_record* const joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
+  fail_task(fiber);
   door::add_one(finished);
-  fail_task(fiber);  // which tells home of the end
+  end_task(fiber, home);
   if (joiner != nullptr) {
     if (joiner->joiner_aside) open_aside_join(*joiner);
     enqueue(*joiner, placement::next);

@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -315,8 +316,24 @@ TEST_CASE("rule 17: without a stack the callable does not run, and the task ends
       auto eager = weft::spawn(weft::spawn_options{.stack_size = std::size_t{1} << 30U, .start = weft::start::eager},
                                [&ran, destroyed] { ran = true; });
       bool const refused_too = throws<weft::stack_unavailable>([&] { eager.get(); });
+      // Whose destructor waits: for the end of a task that would never end by itself.
+      bool ended = false;
+      weft::event begun;
+      auto endless = weft::spawn([&ended, &begun] {
+        struct at_the_end {
+          bool& ended;
+          ~at_the_end() { ended = true; }
+        } const note{ended};
+        begun.set();
+        weft::sleep_for(std::chrono::hours{24});
+      });
+      begun.wait();
+      auto owner = weft::spawn(weft::spawn_options{.stack_size = std::size_t{1} << 30U},
+                               [&ran, endless = std::move(endless)] { ran = endless.valid(); });
+      bool const refused_owner = throws<weft::stack_unavailable>([&] { owner.get(); }) && ended;
       // The runtime goes on.
-      return refused && refused_too && !ran && destroyed.use_count() == 1 && weft::spawn([] { return 1; }).get() == 1;
+      return refused && refused_too && refused_owner && !ran && destroyed.use_count() == 1 &&
+             weft::spawn([] { return 1; }).get() == 1;
     });
     rt.shutdown();
     ::_exit(passed ? 0 : 1);

@@ -187,8 +187,13 @@ public:
   void publish() noexcept { word_.store(0, std::memory_order_release); }
 
   /// The first look of a fiber at its own ticket.  acquire: pairs with publish() and request_cancel().
-  /// @returns false if it was cancelled before it started.
-  [[nodiscard]] bool start() const noexcept { return (word_.load(acquire) & cancel_bit) == 0; }
+  /// @returns false if it was cancelled, or refused, before it started.
+  [[nodiscard]] bool start() const noexcept { return (word_.load(acquire) & (cancel_bit | refused_bit)) == 0; }
+
+  /// The fiber is not to start, though nobody has cancelled it. By who is about to run it for the first time.
+  void refuse() noexcept { word_.fetch_or(refused_bit, relaxed); }
+  /// Until its first wait.
+  [[nodiscard]] bool refused() const noexcept { return (word_.load(relaxed) & refused_bit) != 0; }
 
   /// The word itself, for an OS thread that sleeps on it.
   [[nodiscard]] auto& word() noexcept { return word_; }
@@ -200,7 +205,7 @@ private:
   static constexpr auto acquire = std::memory_order_acquire;
   static constexpr auto acq_rel = std::memory_order_acq_rel;
 
-  //  14..13 cause | 12 woken | 11 claimed | 10 parked | 9 heeds | 8 cancellable | 7 open |
+  //  15 refused | 14..13 cause | 12 woken | 11 claimed | 10 parked | 9 heeds | 8 cancellable | 7 open |
   //                                                  6 relayed | 5 look | 4 poked | 3..1 reason | 0 cancel
   static constexpr std::uint32_t cancel_bit = 1U << 0;       // request_cancel() sets it; nobody clears it
   static constexpr unsigned reason_shift = 1;                // set together with cancel
@@ -213,6 +218,7 @@ private:
   static constexpr std::uint32_t parked_bit = 1U << 10;      // park(); poke() takes it back
   static constexpr std::uint32_t claimed_bit = 1U << 11;     // the one winner
   static constexpr unsigned cause_shift = 13;                // set together with woken
+  static constexpr std::uint32_t refused_bit = 1U << 15;     // refuse() sets it
   static constexpr std::uint32_t sticky = open_bit - 1U;
 
   static constexpr bool goes_on(std::uint32_t seen) noexcept {
