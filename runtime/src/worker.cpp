@@ -261,7 +261,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::land(void* from, 
 }
 
 /// Where the wanted stack cannot be had, one of the usual size does to destroy the callable, which may wait meanwhile.
-[[gnu::noinline, gnu::cold]] bool worker::find_other_place(fiber_record& fiber) noexcept {
+[[gnu::noinline]] bool worker::find_other_place(fiber_record& fiber) noexcept {
   auto const usual = home.default_stack_class;
   if (fiber.stack_class > usual) fiber.place = stacks.take(usual);
   if (fiber.place == nullptr) {
