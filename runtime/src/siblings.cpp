@@ -4,6 +4,7 @@
 #include "scopes.hpp"
 #include "task_end.hpp"
 
+#include <weft/runtime/detail/wait_graph.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/waiter.hpp>
 
@@ -53,6 +54,8 @@ void siblings::join() {
   auto const seen = word_.fetch_or(complete, std::memory_order_acq_rel);
   if (seen != 0)
     cancel_all(decided_by_ == decided_by::end ? cancel_reason::handle_dropped : cancel_reason::sibling_failed);
+  noted_wait noted;
+  noted.for_tasks(members_, size_, decided_by_ == decided_by::end);
   std::exception_ptr interrupted;
   auto why = cancel_reason::user;
   for (std::size_t i = 0; i < size_; ++i) {

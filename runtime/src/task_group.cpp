@@ -6,6 +6,7 @@
 #include "task_end.hpp"
 
 #include <weft/runtime/cancel_scope.hpp>
+#include <weft/runtime/detail/wait_graph.hpp>
 #include <weft/runtime/exception_group.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/waiter.hpp>
@@ -171,7 +172,11 @@ void group_core::wait_until_empty(cancellation mode) {
       if (size_ == 0) return;
       lock.push_back(node);
     }
-    auto const cause = self.wait();
+    auto const cause = [&] {
+      noted_wait noted;
+      noted.for_group(*this);
+      return self.wait();
+    }();
     if (cause == wake_cause::notified) continue;  // others may have been spawned meanwhile
     {
       wait_list::section lock{list_};

@@ -8,6 +8,7 @@
 #include "worker.hpp"
 
 #include <weft/runtime/cancel_scope.hpp>
+#include <weft/runtime/detail/group_core.hpp>
 
 #include <array>
 #include <cstdint>
@@ -19,7 +20,9 @@
 #include <string>
 #include <unistd.h>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 namespace weft::inline v0::detail {
 
@@ -28,13 +31,21 @@ namespace weft::inline v0::detail {
 struct noted_wait::entry {
   std::uint64_t who = 0;
   std::string name;
-  scheduler* home = nullptr;  // null: of a thread
-  void const* lock = nullptr;
-  std::uint64_t task = 0;  // without a lock
+  scheduler* home = nullptr;          // null: of a thread
+  void const* lock = nullptr;         // one of the three is what it waits for
+  std::vector<std::uint64_t> tasks;   //
+  group_core const* group = nullptr;  //
+  group_core const* member_of = nullptr;
   bool limited = false;
+  waiter_is waiting = waiter_is::there;
   wait_ticket const* ticket = nullptr;  // outlives the wait, and so this
   std::array<void*, 32> frames{};
   int depth = 0;
+
+  /// Somebody has ended the wait, or will not let it begin.
+  [[nodiscard]] bool ends() const noexcept {
+    return waiting == waiter_is::there ? ticket->ends() : ticket->cancel_requested();
+  }
 };
 
 namespace {
@@ -64,11 +75,26 @@ noted_wait::entry* wait_of(std::uint64_t who) {
   auto const at = graph().waits.find(who);
   return at != graph().waits.end() ? at->second : nullptr;
 }
-/// Under the graph's lock.  @returns whom `wait` waits for; 0: not known
-std::uint64_t awaited_by(noted_wait::entry const& wait) {
-  if (wait.lock == nullptr) return wait.task;
-  auto const at = graph().holders.find(wait.lock);
+/// Under the graph's lock.  @returns who has `lock`; 0: not known
+std::uint64_t holder_of(void const* lock) {
+  auto const at = graph().holders.find(lock);
   return at != graph().holders.end() ? at->second : 0;
+}
+
+/// Under the graph's lock.  @returns those for whom `wait` waits, as far as they wait themselves
+std::vector<noted_wait::entry const*> next_to(noted_wait::entry const& wait) {
+  std::vector<noted_wait::entry const*> next;
+  auto const add = [&next](std::uint64_t who) {
+    if (auto const* const waits = wait_of(who)) next.push_back(waits);
+  };
+  if (wait.lock != nullptr) add(holder_of(wait.lock));
+  for (auto const task : wait.tasks) add(task);
+  if (wait.group != nullptr) {
+    for (auto const& [who, other] : graph().waits) {
+      if (other->member_of == wait.group) next.push_back(other);
+    }
+  }
+  return next;
 }
 
 std::string describe(std::uint64_t who) {
@@ -80,17 +106,23 @@ std::string describe(std::uint64_t who) {
   return text;
 }
 
-void write(std::ostream& to, noted_wait::entry const& wait) {
-  auto const awaited = awaited_by(wait);
+/// @param next  the one of them that is to be told of, where it waits for several; 0: none
+void write(std::ostream& to, noted_wait::entry const& wait, std::uint64_t next) {
   to << describe(wait.who) << " waits for ";
-  if (wait.lock == nullptr) {
-    to << "the end of " << describe(awaited);
-  } else if (awaited == wait.who) {
-    to << "a mutex that it holds itself";
-  } else if (awaited != 0) {
-    to << "a mutex that " << describe(awaited) << " holds";
+  if (wait.lock != nullptr) {
+    auto const holder = holder_of(wait.lock);
+    if (holder == wait.who) {
+      to << "a mutex that it holds itself";
+    } else if (holder != 0) {
+      to << "a mutex that " << describe(holder) << " holds";
+    } else {
+      to << "a mutex";
+    }
+  } else if (wait.tasks.size() == 1) {
+    to << "the end of " << describe(wait.tasks.front());
   } else {
-    to << "a mutex";
+    to << (wait.group != nullptr ? "the tasks of a group" : "several tasks");
+    if (next != 0) to << ", of which one is " << describe(next);
   }
   to << "; it is at\n";
   constexpr int own = 3;  // our own frames, innermost
@@ -100,23 +132,33 @@ void write(std::ostream& to, noted_wait::entry const& wait) {
 
 /// Under the graph's lock.  @returns the circle that `last` closes, told in words; empty: it closes none
 std::string circle_from(noted_wait::entry const& last) {
-  std::size_t size = 0;
-  for (auto const* at = &last; at != nullptr; at = wait_of(awaited_by(*at))) {
-    if (at->limited || at->ticket->ends()) return {};
-    if (++size > graph().waits.size()) return {};  // it leads into a circle that was there before, and has been told
-    if (awaited_by(*at) == last.who) break;
+  struct step {
+    noted_wait::entry const* at;
+    std::vector<noted_wait::entry const*> untried;
+  };
+  std::vector<step> path;
+  std::unordered_set<noted_wait::entry const*> seen;  // what leads into a circle that was there before has been told
+  auto const enter = [&](noted_wait::entry const* at) {
+    if (at->limited || at->ends() || !seen.insert(at).second) return;
+    path.push_back({at, next_to(*at)});
+  };
+  enter(&last);
+  while (!path.empty()) {
+    auto& untried = path.back().untried;
+    if (untried.empty()) {
+      path.pop_back();
+      continue;
+    }
+    auto const* const next = untried.back();
+    untried.pop_back();
+    if (next == &last) break;
+    enter(next);
   }
+  if (path.empty()) return {};
   std::ostringstream text;
   text << "weft: deadlock: nothing but a cancellation ends these waits for each other:\n";
-  auto const* at = &last;
-  for (; size != 0; --size) {
-    write(text, *at);
-    auto const awaited = awaited_by(*at);
-    if (awaited == last.who) return std::move(text).str();
-    at = wait_of(awaited);
-    if (at == nullptr) break;
-  }
-  return {};
+  for (std::size_t i = 0; i < path.size(); ++i) write(text, *path[i].at, path[(i + 1) % path.size()].at->who);
+  return std::move(text).str();
 }
 
 }  // namespace
@@ -153,21 +195,12 @@ std::size_t wait_graph::waits() noexcept {
 void wait_graph::write_waits(std::ostream& to, scheduler const& home) {
   std::lock_guard const lock{graph().lock};
   for (auto const& [who, wait] : graph().waits) {
-    if (wait->home == &home) write(to, *wait);
+    if (wait->home == &home) write(to, *wait, 0);
   }
 }
 
-void noted_wait::for_lock(void const* lock, time_point deadline) noexcept {
-  if (wait_graph::is_kept()) [[unlikely]]
-    begin(lock, nullptr, deadline);
-}
-
-void noted_wait::for_task(fiber_record const& task, time_point deadline) noexcept {
-  if (wait_graph::is_kept()) [[unlikely]]
-    begin(nullptr, &task, deadline);
-}
-
-[[gnu::noinline]] void noted_wait::begin(void const* lock, fiber_record const* task, time_point deadline) noexcept {
+template <class F>
+[[gnu::noinline]] void noted_wait::begin(waiter_is is, bool limited, F&& describe) noexcept {
   std::string report;
   scheduler* home = nullptr;
   try {
@@ -177,20 +210,44 @@ void noted_wait::for_task(fiber_record const& task, time_point deadline) noexcep
       home = noted->home = &w->home;
       if (char const* const name = w->current->name(); name != nullptr) noted->name = name;
     }
-    noted->lock = lock;
-    noted->task = task != nullptr ? task->id : 0;
-    noted->limited = deadline != never || current_deadline() != never;
+    describe(*noted);
+    noted->waiting = is;
+    noted->limited = limited || current_deadline() != never;
     fiber_record const* const fiber = current_fiber();
+    if (fiber != nullptr && fiber->type->in_group) noted->member_of = static_cast<group_member const*>(fiber)->group;
     noted->ticket = fiber != nullptr ? &fiber->ticket : &ticket_of_thread();
     noted->depth = ::backtrace(noted->frames.data(), static_cast<int>(noted->frames.size()));
     std::lock_guard const guard{graph().lock};
-    graph().waits[noted->who] = noted.get();
+    if (!graph().waits.try_emplace(noted->who, noted.get()).second) return;  // it says so already
     entry_ = noted.release();
     report = circle_from(*entry_);
   } catch (std::bad_alloc const&) {
     return;
   }
   if (!report.empty()) report_deadlock(home, report);
+}
+
+void noted_wait::for_lock(void const* lock, time_point deadline, waiter_is is) noexcept {
+  if (wait_graph::is_kept()) [[unlikely]]
+    begin(is, deadline != never, [lock](entry& e) { e.lock = lock; });
+}
+
+void noted_wait::for_task(fiber_record const& task, time_point deadline) noexcept {
+  if (wait_graph::is_kept()) [[unlikely]]
+    begin(waiter_is::there, deadline != never, [&task](entry& e) { e.tasks.push_back(task.id); });
+}
+
+void noted_wait::for_tasks(fiber_record* const* tasks, std::size_t number, bool any_may_do) noexcept {
+  if (!wait_graph::is_kept()) [[likely]]
+    return;
+  begin(waiter_is::to_come, any_may_do, [&](entry& e) {
+    for (std::size_t i = 0; i < number; ++i) e.tasks.push_back(tasks[i]->id);
+  });
+}
+
+void noted_wait::for_group(group_core const& group) noexcept {
+  if (wait_graph::is_kept()) [[unlikely]]
+    begin(waiter_is::there, false, [&group](entry& e) { e.group = &group; });
 }
 
 void noted_wait::end() noexcept {

@@ -10,10 +10,14 @@
 #include "support/throws.hpp"
 #include "support/verify.hpp"
 
+#include <weft/compat/mutex.hpp>
 #include <weft/runtime/detail/descriptor_wait.hpp>
 #include <weft/runtime/error.hpp>
+#include <weft/runtime/gather.hpp>
 #include <weft/runtime/offload.hpp>
+#include <weft/runtime/race.hpp>
 #include <weft/runtime/runtime.hpp>
+#include <weft/runtime/task_group.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
 #include <weft/sync/latch.hpp>
@@ -142,6 +146,80 @@ TEST_CASE("a circle of a mutex and a join is reported", "[deadlock][mutex]") {
   REQUIRE(all.size() == 1);
   CHECK(contains(all[0], "'parent' waits for the end of fiber "));
   CHECK(mentions_stack_of(all[0], "child"));
+}
+
+TEST_CASE("a circle through one of several that are waited for is reported", "[deadlock][mutex]") {
+  bool const group = GENERATE(true, false);
+  auto const workers = some_workers();
+  reports told;
+  run_with(told.in_debug_mode(on(workers)), [&] {
+    weft::mutex m;
+    weft::event never_set;
+    auto const bystander = [&] { never_set.wait(); };
+    auto const child = [&] { std::lock_guard const lock{m}; };
+    auto parent = weft::spawn({.name = "parent"}, [&] {
+      std::lock_guard const lock{m};
+      if (group) {
+        weft::task_group children;
+        children.spawn(bystander);
+        children.spawn({.name = "child"}, child);
+        children.wait();
+      } else {
+        (void)weft::gather(bystander, child);
+      }
+    });
+    told.await();
+    parent.cancel();
+    parent.wait();
+  });
+  auto const all = told.all();
+  REQUIRE(all.size() == 1);
+  INFO(all[0]);
+  CHECK(contains(all[0], group ? "'parent' waits for the tasks of a group, of which one is fiber "
+                               : "'parent' waits for several tasks, of which one is fiber "));
+  CHECK(contains(all[0], " waits for a mutex that fiber "));
+  if (group) CHECK(mentions_stack_of(all[0], "child"));
+}
+
+TEST_CASE("who waits for the first of several is in no deadlock", "[deadlock][mutex]") {
+  reports told;
+  run_with(told.in_debug_mode(weft::testing::in_virtual_time()), [] {
+    weft::mutex m;
+    std::lock_guard const lock{m};
+    (void)weft::race([&] { std::lock_guard const wanted{m}; }, [] { weft::sleep_for(1h); });
+  });
+  CHECK(told.all().empty());
+}
+
+TEST_CASE("a circle of mutexes with the names of Boost.Fiber is reported", "[deadlock][compat]") {
+  auto const workers = some_workers();
+  reports told;
+  run_with(told.in_debug_mode(on(workers)), [&] {
+    weft::compat::fibers::mutex plain;
+    weft::compat::fibers::recursive_mutex recursive;
+    weft::latch both_have_one{2};
+    auto one = weft::spawn({.name = "one"}, [&] {
+      std::lock_guard const lock{plain};
+      both_have_one.arrive_and_wait();
+      std::lock_guard const wanted{recursive};
+    });
+    auto two = weft::spawn({.name = "two"}, [&] {
+      std::lock_guard const lock{recursive};
+      std::lock_guard const again{recursive};
+      both_have_one.arrive_and_wait();
+      std::lock_guard const wanted{plain};
+    });
+    told.await();
+    one.cancel();
+    one.wait();
+    two.get();
+    std::lock_guard const free_again{plain};
+    std::lock_guard const this_too{recursive};
+  });
+  auto const all = told.all();
+  REQUIRE(all.size() == 1);
+  CHECK(mentions_stack_of(all[0], "one"));
+  CHECK(mentions_stack_of(all[0], "two"));
 }
 
 TEST_CASE("a circle of a fiber and a thread is reported", "[deadlock][mutex]") {

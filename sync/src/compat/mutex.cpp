@@ -2,10 +2,14 @@
 
 #include <weft/compat/errors.hpp>
 #include <weft/runtime/cancel_scope.hpp>
+#include <weft/runtime/detail/wait_graph.hpp>
 
 #include <system_error>
 
 namespace weft::inline v0::compat::detail {
+
+using weft::detail::noted_wait;
+using weft::detail::wait_graph;
 
 void owned_lock::check_not_ours(fibers::context const* self) const {
   if (owner_ != self) return;
@@ -15,6 +19,13 @@ void owned_lock::check_not_ours(fibers::context const* self) const {
 
 /// Everyone who comes may take a free lock, and who is called may so find it taken.
 bool owned_lock::wait_for_it(guard_lock& held, fibers::context const* self, time_point deadline) {
+  if (take_if_free(self)) return true;
+  noted_wait noted;
+  if (wait_graph::is_kept()) {
+    held.unlock();  // a deadlock is told to the program
+    noted.for_lock(this, deadline, noted_wait::waiter_is::to_come);
+    held.lock();
+  }
   while (!take_if_free(self)) {
     if (!line_.wait_until(held, deadline)) return false;
   }
@@ -25,6 +36,7 @@ bool owned_lock::take_if_free(fibers::context const* self) noexcept {
   if (owner_ != nullptr) return false;
   owner_ = self;
   count_ = 1;
+  if (wait_graph::is_kept()) wait_graph::note_held(this);
   return true;
 }
 
@@ -90,6 +102,7 @@ void owned_lock::release() {
                              "weft: only who has a lock may release it");
   }
   if (--count_ > 0) return;
+  if (wait_graph::is_kept()) wait_graph::note_freed(this);
   owner_ = nullptr;
   line_.notify_one();
 }

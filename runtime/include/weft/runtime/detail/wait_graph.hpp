@@ -1,7 +1,8 @@
 #pragma once
 /// @file
-/// Who holds which lock, and who waits for which lock or task: kept while a runtime in debug mode lives, and looked at
-/// whenever one more begins to wait. If that closes a circle, it is reported. Fibers and threads, of any runtime.
+/// Who holds which lock, and who waits for which lock, task or tasks: kept while a runtime in debug mode lives, and
+/// looked at whenever one more begins to wait. If that closes a circle, it is reported. Fibers and threads, of any
+/// runtime.
 
 #include <weft/runtime/clock.hpp>
 
@@ -12,6 +13,7 @@
 
 namespace weft::inline v0::detail {
 
+class group_core;
 class scheduler;
 struct fiber_record;
 
@@ -37,8 +39,9 @@ private:
   inline static std::atomic<unsigned> users_{0};
 };
 
-/// That the caller waits for a lock, or for the end of a task: from one of the calls to the end of its scope. Whether
-/// it closes a circle is found out by the one that comes last, for each says what it holds before it waits.
+/// That the caller waits for a lock, or for the end of tasks: from one of the calls to the end of its scope. Whether
+/// it closes a circle is found out by the one that comes last, for each says what it holds before it waits. Of notes
+/// within each other the outermost counts.
 class noted_wait {
 public:
   noted_wait() noexcept = default;
@@ -47,14 +50,23 @@ public:
     if (entry_ != nullptr) end();
   }
 
+  /// Whether the caller's `waiter` is there, and tells whether somebody has ended the wait; or will be, perhaps several
+  /// one after the other.
+  enum class waiter_is : bool { there, to_come };
+
   /// Reports a circle, unless somebody in it waits for a limited time.
-  void for_lock(void const* lock, time_point deadline) noexcept;
+  void for_lock(void const* lock, time_point deadline, waiter_is = waiter_is::there) noexcept;
   void for_task(fiber_record const& task, time_point deadline) noexcept;
+  /// Waits for all of them, one after the other.
+  /// @param any_may_do  the end of some may cancel the others: such a wait closes no circle
+  void for_tasks(fiber_record* const* tasks, std::size_t number, bool any_may_do) noexcept;
+  void for_group(group_core const& group) noexcept;
 
   struct entry;
 
 private:
-  void begin(void const* lock, fiber_record const* task, time_point deadline) noexcept;
+  template <class F>
+  void begin(waiter_is, bool limited, F&& describe) noexcept;
   void end() noexcept;
 
   entry* entry_ = nullptr;  // null: nothing has been noted
