@@ -1,8 +1,13 @@
 #include <weft/sync/auto_reset_event.hpp>
 
 #include "queueing.hpp"
+#include "refuse.hpp"
 
 namespace weft::inline v0 {
+
+auto_reset_event::~auto_reset_event() {
+  detail::check_unawaited(list_, "an auto_reset_event is destroyed while somebody waits for it");
+}
 
 void auto_reset_event::set() noexcept {
   if (list_.try_set_flags(0, set_flag)) return;  // nobody waits

@@ -1,6 +1,7 @@
 #include <weft/sync/barrier.hpp>
 
 #include "queueing.hpp"
+#include "refuse.hpp"
 
 #include <stdexcept>
 
@@ -23,6 +24,8 @@ struct barrier_node : detail::wait_node {
 barrier::barrier(std::ptrdiff_t parties) : parties_(parties) {
   if (parties <= 0) throw std::invalid_argument("weft::barrier: the number of parties must be positive");
 }
+
+barrier::~barrier() { detail::check_unawaited(line_, "a barrier is destroyed while somebody waits at it"); }
 
 /// The round is over.  @returns those that are to be woken
 detail::wait_node* barrier::dismiss(detail::wait_list::section& line, bool as_broken) noexcept {

@@ -1,8 +1,12 @@
 #include <weft/sync/event.hpp>
 
+#include "refuse.hpp"
+
 #include <weft/runtime/waiter.hpp>
 
 namespace weft::inline v0 {
+
+event::~event() { detail::check_unawaited(list_, "an event is destroyed while somebody waits for it"); }
 
 void event::set() noexcept {
   if (list_.try_set_flags(0, set_flag)) return;  // nobody waits

@@ -1,6 +1,7 @@
 #include <weft/sync/latch.hpp>
 
 #include "queueing.hpp"
+#include "refuse.hpp"
 
 #include <stdexcept>
 
@@ -10,6 +11,8 @@ latch::latch(std::ptrdiff_t expected) : left_(expected) {
   if (expected < 0) throw std::invalid_argument("weft::latch: a negative count");
   if (expected == 0) (void)list_.try_set_flags(0, open_flag);
 }
+
+latch::~latch() { detail::check_unawaited(list_, "a latch is destroyed while somebody waits for it"); }
 
 void latch::count_down(std::ptrdiff_t n) {
   if (n < 0) throw std::invalid_argument("weft::latch::count_down: a negative number");

@@ -1,6 +1,7 @@
 #include <weft/sync/rate_limiter.hpp>
 
 #include "queueing.hpp"
+#include "refuse.hpp"
 
 #include <weft/runtime/this_fiber.hpp>
 
@@ -27,6 +28,10 @@ std::chrono::nanoseconds tolerance(std::chrono::nanoseconds interval, std::ptrdi
 
 rate_limiter::rate_limiter(std::ptrdiff_t n, std::chrono::nanoseconds per, exact)
     : interval_(share(per, n)), tolerance_(tolerance(interval_, n)) {}
+
+rate_limiter::~rate_limiter() {
+  if (waiting_ != 0) detail::refuse("a rate_limiter is destroyed while somebody waits for it");
+}
 
 bool rate_limiter::take(time_point at) noexcept {
   if (at < full_at_ && full_at_ - at > tolerance_) return false;

@@ -2,6 +2,8 @@
 /// @file
 /// Wrong use that would otherwise go on with broken state.
 
+#include <weft/runtime/detail/wait_list.hpp>
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -10,6 +12,11 @@ namespace weft::inline v0::detail {
 [[noreturn, gnu::cold, gnu::noinline]] inline void refuse(char const* message) noexcept {
   std::fprintf(stderr, "weft: %s\n", message);
   std::abort();
+}
+
+/// In the destructor of what others wait for in `line`.
+inline void check_unawaited(wait_list const& line, char const* message) noexcept {
+  if (!line.look().empty()) refuse(message);
 }
 
 }  // namespace weft::inline v0::detail

@@ -1,6 +1,7 @@
 #include <weft/sync/semaphore.hpp>
 
 #include "queueing.hpp"
+#include "refuse.hpp"
 
 #include <stdexcept>
 
@@ -10,6 +11,10 @@ semaphore::semaphore(std::ptrdiff_t permits) : semaphore(permits, max()) {}
 
 semaphore::semaphore(std::ptrdiff_t permits, std::ptrdiff_t most) : count_(permits), most_(most) {
   if (permits < 0) throw std::invalid_argument("weft::semaphore: a negative number of permits");
+}
+
+semaphore::~semaphore() {
+  detail::check_unawaited(list_, "a semaphore is destroyed while somebody waits for a permit");
 }
 
 bool semaphore::take(detail::wait_list::section const& line) noexcept {

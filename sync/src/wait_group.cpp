@@ -1,11 +1,14 @@
 #include <weft/sync/wait_group.hpp>
 
 #include "queueing.hpp"
+#include "refuse.hpp"
 
 #include <limits>
 #include <stdexcept>
 
 namespace weft::inline v0 {
+
+wait_group::~wait_group() { detail::check_unawaited(list_, "a wait_group is destroyed while somebody waits for it"); }
 
 void wait_group::add(std::ptrdiff_t n) {
   detail::wait_node* claimed = nullptr;

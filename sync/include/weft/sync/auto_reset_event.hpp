@@ -21,6 +21,8 @@ public:
   auto_reset_event() noexcept = default;
   auto_reset_event(auto_reset_event const&) = delete;
   auto_reset_event& operator=(auto_reset_event const&) = delete;
+  /// Aborts with a message if somebody waits.
+  ~auto_reset_event();
 
   /// Lets the first of those who wait through; if nobody waits, the next one who comes. Signals do not add up. Does not
   /// wait.

@@ -31,6 +31,8 @@ public:
   explicit barrier(std::ptrdiff_t parties);
   barrier(barrier const&) = delete;
   barrier& operator=(barrier const&) = delete;
+  /// Aborts with a message if somebody waits.
+  ~barrier();
 
   /// Waits until all have come.
   /// @returns a number from 0 to parties() - 1, another for each of a round: the order in which they came
@@ -48,6 +50,16 @@ public:
   }
   /// wait(), under the name of std::barrier.
   void arrive_and_wait() { (void)wait(); }
+  /// wait_for(), likewise.
+  template <class Rep, class Period>
+  void arrive_and_wait_for(std::chrono::duration<Rep, Period> limit) {
+    (void)wait_for(limit);
+  }
+  /// wait_until(), likewise.
+  template <class Clock, class Duration>
+  void arrive_and_wait_until(std::chrono::time_point<Clock, Duration> deadline) {
+    (void)wait_until(deadline);
+  }
 
   /// Breaks it: who waits, and who comes before reset(), gets `broken_barrier`. Does not wait.
   void abort() noexcept;

@@ -23,6 +23,8 @@ public:
   event() noexcept = default;
   event(event const&) = delete;
   event& operator=(event const&) = delete;
+  /// Aborts with a message if somebody waits.
+  ~event();
 
   /// Sets the flag and wakes everyone who waits, in the order in which they came. Does not wait.
   void set() noexcept;

@@ -24,6 +24,8 @@ public:
   explicit latch(std::ptrdiff_t expected);
   latch(latch const&) = delete;
   latch& operator=(latch const&) = delete;
+  /// Aborts with a message if somebody waits.
+  ~latch();
 
   /// Takes `n` off. Does not wait.
   /// @throws std::invalid_argument  for a negative `n`, or more than is left; then nothing has changed
@@ -46,6 +48,18 @@ public:
   void arrive_and_wait(std::ptrdiff_t n = 1) {
     count_down(n);
     wait();
+  }
+  /// count_down() and wait_for().  @returns whether it is open; what was counted down stays so
+  template <class Rep, class Period>
+  [[nodiscard]] bool arrive_and_wait_for(std::chrono::duration<Rep, Period> limit, std::ptrdiff_t n = 1) {
+    count_down(n);
+    return wait_for(limit);
+  }
+  /// count_down() and wait_until(), likewise.
+  template <class Clock, class Duration>
+  [[nodiscard]] bool arrive_and_wait_until(std::chrono::time_point<Clock, Duration> deadline, std::ptrdiff_t n = 1) {
+    count_down(n);
+    return wait_until(deadline);
   }
   [[nodiscard]] static constexpr std::ptrdiff_t max() noexcept { return std::numeric_limits<std::ptrdiff_t>::max(); }
 

@@ -25,6 +25,8 @@ public:
       : rate_limiter(n, detail::to_nanoseconds(per), exact{}) {}
   rate_limiter(rate_limiter const&) = delete;
   rate_limiter& operator=(rate_limiter const&) = delete;
+  /// Aborts with a message if somebody waits.
+  ~rate_limiter();
 
   /// Waits until one more may go. A cancellation point, even where it need not wait; cancelled means not counted.
   void acquire() { (void)acquire_until_(never); }

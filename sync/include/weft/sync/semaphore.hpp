@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <utility>
 
 namespace weft::inline v0 {
@@ -33,6 +34,8 @@ public:
   explicit semaphore(std::ptrdiff_t permits);
   semaphore(semaphore const&) = delete;
   semaphore& operator=(semaphore const&) = delete;
+  /// Aborts with a message if somebody waits.
+  ~semaphore();
 
   /// Waits for a permit. A cancellation point, even where it need not wait; cancelled means that none was taken.
   void acquire() { (void)acquire_until_(never); }
@@ -50,6 +53,15 @@ public:
   }
   /// A permit that is given back at the end of its scope. A cancellation point, as acquire().
   [[nodiscard]] scoped_permit acquire_scoped();
+  /// try_acquire(); the permit is given back at the end of its scope.  @returns nothing if there was none
+  [[nodiscard]] std::optional<scoped_permit> try_acquire_scoped() noexcept;
+  /// try_acquire_for(), likewise.
+  template <class Rep, class Period>
+  [[nodiscard]] std::optional<scoped_permit> try_acquire_scoped_for(std::chrono::duration<Rep, Period> limit);
+  /// try_acquire_until(), likewise.
+  template <class Clock, class Duration>
+  [[nodiscard]] std::optional<scoped_permit> try_acquire_scoped_until(
+      std::chrono::time_point<Clock, Duration> deadline);
 
   /// Gives `permits` back, or adds them. Does not wait.
   /// @throws std::invalid_argument  for a negative number; std::overflow_error  for more than max()
@@ -110,6 +122,23 @@ private:
 inline scoped_permit semaphore::acquire_scoped() {
   acquire();
   return scoped_permit{*this};
+}
+
+inline std::optional<scoped_permit> semaphore::try_acquire_scoped() noexcept {
+  if (!try_acquire()) return std::nullopt;
+  return std::optional<scoped_permit>{std::in_place, *this};
+}
+
+template <class Rep, class Period>
+std::optional<scoped_permit> semaphore::try_acquire_scoped_for(std::chrono::duration<Rep, Period> limit) {
+  if (!try_acquire_for(limit)) return std::nullopt;
+  return std::optional<scoped_permit>{std::in_place, *this};
+}
+
+template <class Clock, class Duration>
+std::optional<scoped_permit> semaphore::try_acquire_scoped_until(std::chrono::time_point<Clock, Duration> deadline) {
+  if (!try_acquire_until(deadline)) return std::nullopt;
+  return std::optional<scoped_permit>{std::in_place, *this};
 }
 
 }  // namespace weft::inline v0

@@ -21,6 +21,8 @@ public:
   wait_group() noexcept = default;
   wait_group(wait_group const&) = delete;
   wait_group& operator=(wait_group const&) = delete;
+  /// Aborts with a message if somebody waits.
+  ~wait_group();
 
   /// Counts `n` in, or out if it is negative. Does not wait.
   /// @throws std::invalid_argument  if the number would become negative; then nothing has changed
