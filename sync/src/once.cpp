@@ -4,24 +4,25 @@
 
 namespace weft::inline v0 {
 
-bool once_flag::begin() {
+once_flag::found once_flag::begin(time_point deadline) {
   detail::check_cancelled();
-  if (list_.try_set_flags(0, busy_flag)) return true;
+  if (list_.try_set_flags(0, busy_flag)) return found::free;
+  bool const tries = detail::only_tries(deadline);
   waiter self{"call_once"};
   detail::wait_node node{self};
-  enum class found : unsigned char { busy, free, done } at_first = found::busy;
-  (void)detail::wait_in_line(list_, node, self, never, [&at_first](auto& line) {
+  auto at_first = found::busy;
+  bool const in_time = detail::wait_in_line(list_, node, self, deadline, [&](auto& line) {
     if (line.flags() == done_flag) {
       at_first = found::done;
     } else if (line.flags() == 0) {
       at_first = found::free;
       line.set_flags(busy_flag);
     }
-    return at_first != found::busy;
+    return at_first != found::busy || tries;
   });
-  if (at_first != found::busy) return at_first == found::free;
-  list_.wait_unlocked();  // by who woke us: the caller may be about to destroy the flag
-  return !is_done();      // if the call before has failed, it is our turn, and `busy` has stayed set
+  if (at_first != found::busy || tries || !in_time) return at_first;
+  list_.wait_unlocked();                         // by who woke us: the caller may be about to destroy the flag
+  return is_done() ? found::done : found::free;  // if the call before has failed, it is our turn; `busy` has stayed set
 }
 
 void once_flag::end(bool done) noexcept {

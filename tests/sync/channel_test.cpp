@@ -155,6 +155,41 @@ TEST_CASE("H8: close while senders and receivers wait: each is told, and keeps w
   });
 }
 
+TEST_CASE("H8: two producers and a slow consumer: a value counts as sent if it is received, and only then",
+          "[channel][hazard][H8]") {
+  auto const capacity = GENERATE(std::size_t{0}, std::size_t{1});
+  run_with(weft::testing::in_virtual_time(), [&] {
+    channel<int> ch{capacity};
+    std::vector<int> sent;
+    std::vector<int> received;
+    int late = 0;
+    auto const produce = [&](int first, std::chrono::milliseconds patience) {
+      return throws<weft::channel_closed>([&] {
+        for (int value = first;; ++value) {
+          if (ch.send_for(value, patience)) {
+            sent.push_back(value);
+          } else {
+            ++late;
+          }
+        }
+      });
+    };
+    auto one = weft::spawn([&] { return produce(0, 5ms); });
+    auto two = weft::spawn([&] { return produce(1'000, 7ms); });
+    for (int i = 0; i < 20; ++i) {
+      weft::sleep_for(3ms);
+      received.push_back(ch.receive().value());
+    }
+    ch.close();
+    verify(one.get() && two.get());
+    for (int const value : ch) received.push_back(value);
+    std::ranges::sort(sent);
+    std::ranges::sort(received);
+    verify(sent == received && sent.size() == 20 + capacity);
+    verify(late > 0);
+  });
+}
+
 TEST_CASE("a loop over a channel ends when it is closed and empty", "[channel]") {
   run_on(some_workers(), [] {
     channel<std::unique_ptr<int>> ch{2};

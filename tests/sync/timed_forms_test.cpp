@@ -15,6 +15,8 @@
 #include <weft/sync/event.hpp>
 #include <weft/sync/latch.hpp>
 #include <weft/sync/mutex.hpp>
+#include <weft/sync/once.hpp>
+#include <weft/sync/rate_limiter.hpp>
 #include <weft/sync/recursive_mutex.hpp>
 #include <weft/sync/semaphore.hpp>
 #include <weft/sync/shared_mutex.hpp>
@@ -86,6 +88,45 @@ TEST_CASE("rule 13: timed forms answer false exactly at their limit; with 0 they
                                        [&](auto at) { return permits.try_acquire_until(at); });
     permits.release();
     verify(permits.try_acquire_for(0s));
+    answers_false_exactly_at_the_limit([&](auto limit) { return permits.try_acquire_scoped_for(limit).has_value(); },
+                                       [&](auto at) { return permits.try_acquire_scoped_until(at).has_value(); });
+    verify(!permits.try_acquire_scoped());
+    permits.release();
+    for (int i = 0; i < 2; ++i) {
+      verify(permits.try_acquire_scoped().has_value());
+      verify(permits.try_acquire_scoped_for(1s).has_value());
+      auto const permit = permits.try_acquire_scoped_until(now());
+      verify(permit && permits.value() == 0);
+    }
+    verify(permits.value() == 1);
+
+    weft::rate_limiter rate{1, 1h};
+    verify(rate.try_acquire_for(0s));
+    answers_false_exactly_at_the_limit(
+        [&](auto limit) {  // it does not begin to wait for what will not come in time
+          bool const may = rate.try_acquire_for(limit);
+          if (limit > 0s) weft::sleep_for(limit);
+          return may;
+        },
+        [&](auto at) {
+          bool const may = rate.try_acquire_until(at);
+          weft::sleep_until(at);
+          return may;
+        });
+
+    weft::once_flag flag;
+    auto slow = weft::spawn([&] { weft::call_once(flag, [] { weft::sleep_for(1s); }); });
+    weft::yield();
+    auto const not_called = [] { verify(false); };
+    answers_false_exactly_at_the_limit([&](auto limit) { return weft::call_once_for(flag, limit, not_called); },
+                                       [&](auto at) { return weft::call_once_until(flag, at, not_called); });
+    verify(!weft::try_call_once(flag, not_called));
+    verify(weft::call_once_for(flag, 1s, not_called));
+    slow.get();
+    verify(weft::try_call_once(flag, not_called) && weft::call_once_until(flag, now(), not_called));
+    weft::once_flag fresh;
+    int calls = 0;
+    verify(weft::try_call_once(fresh, [&](int by) { calls += by; }, 2) && calls == 2);
 
     weft::event e;
     answers_false_exactly_at_the_limit([&](auto limit) { return e.wait_for(limit); },
@@ -104,6 +145,11 @@ TEST_CASE("rule 13: timed forms answer false exactly at their limit; with 0 they
                                        [&](auto at) { return l.wait_until(at); });
     l.count_down();
     verify(l.wait_for(0s));
+    weft::latch of_many{5};
+    answers_false_exactly_at_the_limit(
+        [&](auto limit) { return of_many.arrive_and_wait_for(limit, limit == 1ms ? 1 : 0); },
+        [&](auto at) { return of_many.arrive_and_wait_until(at); });
+    verify(of_many.arrive_and_wait_for(0s, 2));
 
     weft::wait_group g;
     g.add(1);
@@ -131,5 +177,8 @@ TEST_CASE("rule 13: a timed wait that returns a value throws at its limit", "[ba
     weft::yield();
     verify(b.wait_for(0s) == 1);
     verify(first.get() == 0);
+    answers_false_exactly_at_the_limit(
+        [&](auto limit) { return !throws<weft::timeout_error>([&] { b.arrive_and_wait_for(limit); }); },
+        [&](auto at) { return !throws<weft::timeout_error>([&] { b.arrive_and_wait_until(at); }); });
   });
 }
