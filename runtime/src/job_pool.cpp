@@ -332,8 +332,9 @@ void job_pool::end_threads() noexcept {
 // ---------------------------------------------------------------------------------------------------------------------
 
 bool job_pool::close(time_point deadline, cancellation mode) {
-  // acq_rel: see enter().
-  if (users_.fetch_or(1, std::memory_order_acq_rel) <= 1) drained_.set_flags_and_wake(wait_list::flag_a);
+  // acq_rel: see enter(). If the pool had been closed before, whoever left last has set the flag, or is about to: then
+  // the pool must not go before that.
+  if (users_.fetch_or(1, std::memory_order_acq_rel) == 0) drained_.set_flags_and_wake(wait_list::flag_a);
   if (drained_.flags() == 0) {
     waiter self{"the end of an offload pool", mode};
     wait_node node{self};

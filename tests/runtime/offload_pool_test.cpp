@@ -10,6 +10,7 @@
 #include "support/throws.hpp"
 #include "support/verify.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
@@ -18,6 +19,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <latch>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -429,4 +431,21 @@ TEST_CASE("pool: calls, cancellations and shutdown at random: each call runs at 
       }
     }
   });
+}
+
+TEST_CASE("a pool that was shut down in vain may go while its last caller leaves", "[offload][stress]") {
+  for (std::size_t i = scaled(2'000); i > 0; --i) {
+    auto pool = std::make_unique<weft::offload_pool>(weft::offload_pool_options{.threads = 1});
+    std::latch begun{1};
+    std::thread caller{[&, &its = *pool] { its.run([&] { begun.count_down(); }); }};
+    begun.wait();
+    try {
+      weft::cancel_scope scope;
+      scope.cancel();
+      pool->shutdown();
+    } catch (weft::cancelled const&) {  // NOLINT: mostly; and then it is said again
+    }
+    pool.reset();
+    caller.join();
+  }
 }
