@@ -188,6 +188,7 @@ private:
   bool work_in_sight() noexcept;
   fiber_record* sleep() noexcept;
   bool start_watching() noexcept;
+  bool watcher_is_fresh() const noexcept;
   bool wants_watcher() const noexcept;
   void call_watcher() noexcept;
   time_point with_slack(time_point deadline) const noexcept;

@@ -34,6 +34,8 @@ constexpr std::uint64_t no_sleep = 20'000;
 
 /// 2.5 to 10 ms, at 1 to 4 GHz: how often at most a sleeper is woken to look after who goes to work.
 constexpr std::uint64_t longest_unwatched = 10'000'000;
+/// About as long. Who finds then that it has not passed yet sleeps as long again.
+constexpr std::chrono::milliseconds until_not_fresh{5};
 
 }  // namespace
 
@@ -297,18 +299,22 @@ bool worker::start_watching() noexcept {
   return !home.neighbours_watched.exchange(true, std::memory_order_acq_rel);
 }
 
+/// Whether no worker that goes to work would call a watcher just now, for one was called a moment ago.
+bool worker::watcher_is_fresh() const noexcept {
+  return coarse_now() - home.watcher_called.load(std::memory_order_relaxed) <= longest_unwatched;
+}
+
 /// For one that is parked: whether a worker is awake, or may be so soon.
 bool worker::wants_watcher() const noexcept {
   if (home.idle.parked() + home.idle.searching() + home.away.asleep() < home.workers.size()) return true;
   // And for a while after it was called for that: who called may have gone to sleep by now, and be back soon.
-  return coarse_now() - home.watcher_called.load(std::memory_order_relaxed) < longest_unwatched;
+  return watcher_is_fresh();
 }
 
 /// Wakes a sleeper to become one.
 void worker::call_watcher() noexcept {
-  auto const present = coarse_now();
-  if (present - home.watcher_called.load(std::memory_order_relaxed) <= longest_unwatched) return;
-  home.watcher_called.store(present, std::memory_order_relaxed);
+  if (watcher_is_fresh()) return;
+  home.watcher_called.store(coarse_now(), std::memory_order_relaxed);
   home.wake_one();
 }
 
@@ -332,6 +338,8 @@ fiber_record* worker::sleep() noexcept {
   bool const work = resting ? !mailbox.empty() || !returning.empty() : work_in_sight();
   if (work || home.entrance.dismissed()) {
     asleep.store(false, std::memory_order_relaxed);
+    thread_barrier::light();  // pairs with the heavy one in monitor::rest()
+    home.watch.note_awake();
     if (resting) {
       home.away.note_awake();
     } else {
@@ -354,6 +362,9 @@ fiber_record* worker::sleep() noexcept {
   if (watching) {
     bool const closely = home.away.on_duty() > 0 || watches_closely_;
     deadline = std::min(deadline, time_to_look(closely ? short_watch_interval : watch_interval));
+  } else if (!resting && home.workers.size() != 1 && watcher_is_fresh()) {
+    // Another watches, but if it goes to work now, it calls nobody: then it is our turn.
+    deadline = std::min(deadline, add(now(), until_not_fresh));
   }
   about_to_run_ = true;
   polls.add(1);
