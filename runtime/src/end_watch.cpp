@@ -69,44 +69,53 @@ std::optional<std::size_t> end_watch::next(time_point deadline, cancellation mod
       expired = true;  // one last look
       continue;
     }
-    if (current_worker() == nullptr && drive_guest(deadline)) continue;
+    auto until = deadline;
+    if (current_worker() == nullptr) {
+      if (mode == cancellation::heeded) check_cancelled();
+      auto const turn = drive_guest(deadline);
+      if (turn == guest_turn::had) continue;
+      if (turn == guest_turn::taken) until = std::min(until, detail::add(clock::now(), guest_slice));
+    }
     waiter self{"tasks", mode};
     {
       wait_list::section const lock{list_};
       if (first_ended_ != nullptr) continue;
       waiting_ = &self;
     }
-    auto const cause = self.wait(deadline);
+    auto const cause = self.wait(until);
     if (cause == wake_cause::notified) continue;
     {
       wait_list::section const lock{list_};
       waiting_ = nullptr;
     }
     self.rethrow(cause);
-    expired = true;
+    expired = until == deadline;
   }
 }
 
-bool drive_guest_of(fiber_record& record, time_point until) noexcept {
-  if (task_end::has_ended(record.end)) return false;
+guest_turn drive_guest_of(fiber_record& record, time_point until) noexcept {
+  if (task_end::has_ended(record.end)) return guest_turn::none;
+  // The fiber may end meanwhile, and its runtime be gone: the pool of its record knows.
   scheduler* const home = record_pool::of(&record)->enter_guest();
-  if (home == nullptr) return false;
-  home->drive_until_ended(record, until);
+  if (home == nullptr) return guest_turn::none;
+  bool const had = home->drive_until_ended(record, until);
   home->entrance.leave();
-  return true;
+  return had ? guest_turn::had : guest_turn::taken;
 }
 
-/// A thread that waits for a guest's fibers runs them meanwhile.
-/// @returns whether it has, for a while
-bool end_watch::drive_guest(time_point deadline) {
+/// A thread that waits for a guest's fibers runs them meanwhile, for a while.
+guest_turn end_watch::drive_guest(time_point deadline) noexcept {
+  auto turn = guest_turn::none;
   for (std::size_t i = 0; i < added_; ++i) {
     node const& n = nodes_[i];
     if (n.known) continue;
     // Not for long: it may be another task that ends first.
     auto const slice = detail::add(clock::now(), std::chrono::milliseconds{2});
-    if (drive_guest_of(*n.record, std::min(deadline, slice))) return true;
+    auto const this_one = drive_guest_of(*n.record, std::min(deadline, slice));
+    if (this_one == guest_turn::had) return this_one;
+    if (this_one == guest_turn::taken) turn = this_one;
   }
-  return false;
+  return turn;
 }
 
 }  // namespace weft::inline v0::detail

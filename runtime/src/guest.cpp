@@ -112,11 +112,12 @@ bool scheduler::drive(std::chrono::nanoseconds limit) {
   throw error("weft::runtime::poll_once: another thread is in it; one at a time drives a runtime");
 }
 
-void scheduler::drive_until_ended(fiber_record const& fiber, time_point deadline) {
+bool scheduler::drive_until_ended(fiber_record const& fiber, time_point deadline) noexcept {
   auto const ended = [&fiber] { return task_end::has_ended(fiber.end); };
-  while (!ended() && clock::now() < deadline) {
+  for (bool has_driven = false; !ended() && clock::now() < deadline;) {
     bool more = false;
-    if (!try_drive(std::chrono::milliseconds{1}, more)) return;  // another thread does
+    if (!try_drive(std::chrono::milliseconds{1}, more)) return has_driven;
+    has_driven = true;
     if (more || ended()) continue;
     using std::chrono::milliseconds;
     // Not for long: another thread may come first, take the signal for itself, and run the fiber to its end.
@@ -125,6 +126,7 @@ void scheduler::drive_until_ended(fiber_record const& fiber, time_point deadline
     pollfd ready{workers[0].loop.wake_descriptor(), POLLIN, 0};
     (void)::poll(&ready, 1, static_cast<int>(std::max<std::int64_t>(limit, 0)));  // whatever it says, we look again
   }
+  return true;
 }
 
 }  // namespace detail

@@ -10,11 +10,13 @@
 #include <weft/runtime/waiter.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <pthread.h>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <thread>
 
 namespace weft::inline v0::detail {
@@ -236,9 +238,47 @@ void scheduler::report_stuck(bool hopeless) noexcept {
   world->stuck(waiting, hopeless);
 }
 
+namespace {
+
+/// Runs a guest that is taken down on a fiber of another runtime, whose thread cannot be its worker, too.
+class drain_driver {
+public:
+  explicit drain_driver(scheduler& of) noexcept : of_(of) {}
+  drain_driver(drain_driver const&) = delete;
+  ~drain_driver() {
+    stopping_.store(true, std::memory_order_relaxed);  // nothing depends on it; join() orders the rest
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void start() noexcept {
+    if (thread_.joinable()) return;
+    try {
+      blocked_signals const mask;  // inherited by the thread
+      thread_ = std::thread([this] { run(); });
+    } catch (std::system_error const&) {  // NOLINT: there may be one later; meanwhile it is told what is waited for
+    }
+  }
+
+private:
+  void run() noexcept {
+    constexpr std::chrono::milliseconds step{1};
+    while (!stopping_.load(std::memory_order_relaxed)) {
+      bool more = false;
+      if (!of_.try_drive(step, more) || !more) std::this_thread::sleep_for(step);
+    }
+  }
+
+  scheduler& of_;
+  std::thread thread_;
+  std::atomic<bool> stopping_{false};
+};
+
+}  // namespace
+
 bool scheduler::drain(time_point deadline) {
   using namespace std::chrono_literals;
   auto next_report = deadline == never ? deadline_after(report_interval) : deadline;
+  drain_driver driver{*this};
   // Fibers before the jobs that they leave: who has ended has noted them.
   while (!entrance.empty(all_counters()) || !left.none()) {
     cancel_all();
@@ -250,14 +290,15 @@ bool scheduler::drain(time_point deadline) {
     }
     // A fiber parks and leaves the worker, a thread sleeps; short, for the last end is not always announced.
     if (current_fiber() != nullptr) {
+      if (options.guest) driver.start();
       waiter self{"shutdown of another runtime", cancellation::ignored};
       (void)self.wait(deadline_after(1ms));
       continue;
     }
     if (options.guest && current_worker() == nullptr) {
       bool more = false;
-      if (try_drive(1ms, more)) continue;
-      // Another thread drives it: it is waited for.
+      if (try_drive(1ms, more) && more) continue;
+      // Nothing is ready; or another thread drives it, and is waited for.
     }
     std::unique_lock lock{drain_mutex_};
     drained_.wait_for(lock, 1ms, [this] { return live_fibers() == 0 && left.none(); });

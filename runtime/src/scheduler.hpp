@@ -140,8 +140,8 @@ public:
   void keep_driver() noexcept { driven_.store(true, std::memory_order_relaxed); }
   void release_driver() noexcept { driven_.store(false, std::memory_order_release); }
   /// Of a guest, on a thread that is inside as a visitor: drives it until `fiber` has ended, `deadline` has passed, or
-  /// another thread drives.
-  void drive_until_ended(fiber_record const& fiber, time_point deadline);
+  /// another thread drives.  @returns false, having done nothing, if one does
+  [[nodiscard]] bool drive_until_ended(fiber_record const& fiber, time_point deadline) noexcept;
   /// Starts the thread of a new worker.  @throws std::system_error
   void start_thread(worker& w);
 

@@ -9,10 +9,13 @@
 #include "task_end.hpp"
 #include "worker.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
+#include <weft/runtime/detail/end_watch.hpp>
 #include <weft/runtime/detail/task_record.hpp>
 #include <weft/runtime/detail/wait_graph.hpp>
 #include <weft/runtime/error.hpp>
 
+#include <algorithm>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -446,20 +449,8 @@ bool may_step_aside(fiber_record const& self, cancellation mode) noexcept {
   return !self.ticket.must_look() && (self.place->scopes == nullptr || std::uncaught_exceptions() == 0);
 }
 
-bool join_slowly(fiber_record& fiber, bool on_worker, fiber_record* self, time_point deadline, cancellation mode) {
-  if (self == &fiber) refuse_join("weft::task: a task waits for itself");
-  if (deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0})) {
-    check_not_forked();
-    if (mode == cancellation::heeded) check_cancelled();
-    return false;  // it was only to look
-  }
-  if (!on_worker) {
-    // The fiber may have ended by now, and its runtime be gone: the pool of its record knows.
-    if (scheduler* const home = record_pool::of(&fiber)->enter_guest(); home != nullptr) {
-      home->drive_until_ended(fiber, deadline);
-      home->entrance.leave();
-    }
-  }
+/// Waits in line.  @returns whether the fiber has ended; otherwise `deadline` has passed
+bool wait_for_end(fiber_record& fiber, fiber_record* self, time_point deadline, cancellation mode) {
   waiter w{"task", mode};
   wait_node node{w};
   if (!task_end::enlist(fiber.end, node)) return true;
@@ -476,6 +467,38 @@ bool join_slowly(fiber_record& fiber, bool on_worker, fiber_record* self, time_p
   if (circle) refuse_join("weft::task: tasks wait for each other in a circle");
   w.rethrow(cause);
   return task_end::has_ended(fiber.end);
+}
+
+/// On a plain thread, which runs the guest whose fiber it is, if it is a guest's. A moment at a time: the thread's
+/// scopes may be cancelled meanwhile, and whoever runs the guest now may leave it to us.
+bool join_on_thread(fiber_record& fiber, time_point deadline, cancellation mode) {
+  for (;;) {
+    auto const present = clock::now();
+    auto slice = std::min(deadline, add(present, guest_slice));
+    // One that has passed, and is still there, does not count while an exception unwinds.
+    if (auto const of_scopes = current_deadline(); of_scopes > present) slice = std::min(slice, of_scopes);
+    switch (drive_guest_of(fiber, slice)) {
+      case guest_turn::none: return wait_for_end(fiber, nullptr, deadline, mode);
+      case guest_turn::taken:
+        if (wait_for_end(fiber, nullptr, slice, mode)) return true;
+        break;
+      case guest_turn::had: break;
+    }
+    if (task_end::has_ended(fiber.end)) return true;
+    if (mode == cancellation::heeded) check_cancelled();
+    if (deadline <= clock::now()) return false;
+  }
+}
+
+bool join_slowly(fiber_record& fiber, bool on_worker, fiber_record* self, time_point deadline, cancellation mode) {
+  if (self == &fiber) refuse_join("weft::task: a task waits for itself");
+  bool const looks = deadline != never && deadline <= deadline_after(std::chrono::nanoseconds{0});
+  if (looks || !on_worker) {
+    check_not_forked();
+    if (mode == cancellation::heeded) check_cancelled();
+  }
+  if (looks) return false;
+  return on_worker ? wait_for_end(fiber, self, deadline, mode) : join_on_thread(fiber, deadline, mode);
 }
 
 }  // namespace

@@ -100,7 +100,7 @@ bool end_wait::withdraw() noexcept {
   return node_.chosen;
 }
 
-bool end_wait::drive_guest(time_point until) noexcept { return drive_guest_of(*record_, until); }
+bool end_wait::drive_guest(time_point until) noexcept { return drive_guest_of(*record_, until) != guest_turn::none; }
 
 bool end_wait::node::told() noexcept {
   if (waiting->claim()) {

@@ -9,6 +9,7 @@
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
+#include <weft/runtime/as_completed.hpp>
 #include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/detail/descriptor_wait.hpp>
 #include <weft/runtime/detail/polled_descriptor.hpp>
@@ -16,6 +17,8 @@
 #include <weft/runtime/offload.hpp>
 #include <weft/runtime/pin.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timeout.hpp>
+#include <weft/runtime/wait.hpp>
 #include <weft/sync/channel.hpp>
 #include <weft/sync/event.hpp>
 
@@ -24,6 +27,8 @@
 #include <chrono>
 #include <exception>
 #include <fcntl.h>
+#include <fstream>
+#include <functional>
 #include <memory>
 #include <poll.h>
 #include <stdexcept>
@@ -50,6 +55,15 @@ weft::runtime_options guest() {
 bool readable(int descriptor, int limit_ms) {
   pollfd ready{descriptor, POLLIN, 0};
   return ::poll(&ready, 1, limit_ms) == 1;
+}
+
+/// Whether that thread of this process sleeps in the kernel.
+bool is_asleep(::pid_t thread) {
+  std::ifstream stat{"/proc/self/task/" + std::to_string(thread) + "/stat"};
+  std::string text;
+  std::getline(stat, text);
+  auto const end_of_name = text.rfind(')');
+  return end_of_name != std::string::npos && text.compare(end_of_name, 3, ") S") == 0;
 }
 
 /// The loop of a program that has one.
@@ -358,6 +372,82 @@ TEST_CASE("a guest's task ends for a thread that waits for it, whichever thread 
     waiting.join();
     dog.feed();
   }
+}
+
+TEST_CASE("a thread that waits for a guest's task runs the guest when the one that did has left", "[guest]") {
+  watchdog dog{"who drives a guest"};
+  weft::runtime rt{guest()};
+  std::atomic<::pid_t> other{0};
+  std::atomic<bool> first_runs{false};
+  auto const first = rt.spawn([&] {  // keeps its thread in the guest until the other one has found that out
+    first_runs = true;
+    while (other.load() == 0 || !is_asleep(other.load())) std::this_thread::yield();
+  });
+  weft::event gate;
+  auto const second = rt.spawn([&] { gate.wait(); });
+  std::thread of_first{[&] { first.wait(); }};
+  while (!first_runs.load()) std::this_thread::yield();
+  std::thread of_second{[&] {
+    other = ::gettid();
+    second.wait();
+  }};
+  of_first.join();
+  gate.set();
+  of_second.join();
+  CHECK(second.ready());
+}
+
+TEST_CASE("rule 1: a thread that waits for a guest's task heeds its scopes", "[guest][rule1]") {
+  watchdog dog{"a thread's scopes"};
+  weft::runtime rt{guest()};
+  weft::event never_set;
+  std::vector<weft::task<void>> tasks;
+  tasks.push_back(rt.spawn([&] { never_set.wait(); }));
+  auto const ways = std::array<std::function<void()>, 3>{
+      [&] { tasks[0].wait(); },
+      [&] { (void)weft::wait(tasks); },
+      [&] {
+        for (auto& t : weft::as_completed(tasks)) t.wait();
+      },
+  };
+  bool const driven = GENERATE(false, true);  // by another thread
+  std::atomic<bool> over{false};
+  std::thread driver;
+  if (driven) {
+    driver = std::thread{[&] {
+      while (!over.load()) {
+        try {
+          (void)rt.poll_once();
+        } catch (weft::error const&) {  // NOLINT: the other one is in it
+        }
+      }
+    }};
+  }
+  for (auto const& wait : ways) {
+    CHECK_THROWS_AS(weft::with_timeout(1ms, wait), weft::timeout_error);
+    weft::cancel_scope scope;
+    std::thread canceller{[&, waiting = ::gettid()] {
+      while (!is_asleep(waiting)) std::this_thread::yield();
+      scope.cancel();
+    }};
+    CHECK_THROWS_AS(wait(), weft::cancelled);
+    canceller.join();
+    dog.feed();
+  }
+  over = true;
+  if (driven) driver.join();
+}
+
+TEST_CASE("a guest is taken down on a fiber of another runtime", "[guest]") {
+  watchdog dog{"the end of a guest"};
+  weft::run([] {
+    weft::runtime rt{guest()};
+    auto const one = rt.spawn([] { weft::sleep_for(24h); });
+    rt.shutdown();
+    verify(one.ready());
+    rt.start();
+    rt.post([] { weft::sleep_for(24h); });
+  });
 }
 
 TEST_CASE("rule 16: a thread may wait for a task while its runtime is taken down", "[runtime][guest][stress][rule16]") {

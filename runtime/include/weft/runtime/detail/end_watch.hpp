@@ -11,6 +11,7 @@
 #include <weft/runtime/detail/wait_list.hpp>
 #include <weft/runtime/task.hpp>
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -20,9 +21,19 @@
 
 namespace weft::inline v0::detail {
 
+/// What came of a thread's wish to run the guest whose fiber it waits for.
+enum class guest_turn : unsigned char {
+  none,  ///< it is no guest's, or has ended
+  had,
+  taken  ///< another thread runs the guest; it may leave it to this one at any time, without a word
+};
+
+/// A thread that waits for a guest's fiber asks again after this time at the latest whether it is to run the guest.
+inline constexpr std::chrono::milliseconds guest_slice{5};
+
 /// For a thread that waits: if `record` is that of a guest's fiber, runs the guest until that fiber has ended, `until`
-/// has passed, or another thread runs it.  @returns false, having done nothing, if it is none, or has ended
-bool drive_guest_of(fiber_record& record, time_point until) noexcept;
+/// has passed, or another thread runs it.
+[[nodiscard]] guest_turn drive_guest_of(fiber_record& record, time_point until) noexcept;
 
 class end_watch {
 public:
@@ -55,7 +66,7 @@ private:
 
   void push(node& ended) noexcept;
   node* pop() noexcept;
-  bool drive_guest(time_point deadline);
+  guest_turn drive_guest(time_point deadline) noexcept;
 
   wait_list list_;  // its lock guards what follows
   node* first_ended_ = nullptr;
