@@ -97,6 +97,20 @@ void check_run_outside() {
 
 }  // namespace detail
 
+namespace {
+
+/// Whether the calling thread, of a pool, carries out what a fiber of `home` has offloaded: a shutdown waits for that,
+/// also where the fiber has left it.
+bool within_call_of(detail::scheduler const& home) noexcept {
+  if (detail::current_worker() != nullptr) return false;
+  for (auto const* job = detail::job_of_this_thread(); job != nullptr; job = job->within) {
+    if (job->home == &home) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 runtime::runtime(runtime_options options) : options_(checked(std::move(options))) { start(); }
 
 runtime::~runtime() {
@@ -108,15 +122,27 @@ runtime::~runtime() {
   if (detail::worker const* const w = detail::current_worker(); w != nullptr && &w->home == scheduler_.get()) {
     detail::fatal("a runtime is destroyed on one of its own fibers, which would wait for itself");
   }
+  if (within_call_of(*scheduler_)) {
+    detail::fatal("a runtime is destroyed within a call that its own fiber has offloaded, and would wait for that");
+  }
   (void)stop(never);
 }
 
 void runtime::start() {
   detail::check_not_forked();
   check_shadow_stack();
+  auto const check_stopped = [this] {
+    if (scheduler_ != nullptr) throw error("weft::runtime::start: the runtime '" + options_.name + "' is running");
+  };
+  {
+    std::lock_guard const lock{mutex_};
+    check_stopped();
+  }
+  // Without the lock: on_worker_start, which is waited for, may ask for the runtime.
+  auto started = std::make_unique<detail::scheduler>(options_);
   std::lock_guard const lock{mutex_};
-  if (scheduler_ != nullptr) throw error("weft::runtime::start: the runtime '" + options_.name + "' is running");
-  scheduler_ = std::make_unique<detail::scheduler>(options_);
+  check_stopped();
+  scheduler_ = std::move(started);
 }
 
 bool runtime::stop(time_point deadline) {
@@ -124,6 +150,11 @@ bool runtime::stop(time_point deadline) {
   if (scheduler_ == nullptr) return true;
   if (detail::worker const* const w = detail::current_worker(); w != nullptr && &w->home == scheduler_.get()) {
     throw error("weft::runtime::shutdown: called on one of the runtime's own fibers, which would wait for itself");
+  }
+  if (deadline == never && within_call_of(*scheduler_)) {
+    throw error(
+        "weft::runtime::shutdown: called within a call that the runtime's own fiber has offloaded, without a "
+        "limit: it would wait for itself");
   }
   scheduler_->stop_admission();
   if (!scheduler_->drain(deadline)) return false;

@@ -4,6 +4,7 @@
 #include <weft/runtime/offload.hpp>
 
 #include "support/catch.hpp"
+#include "support/death.hpp"
 #include "support/run_on.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
@@ -20,6 +21,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <latch>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -27,6 +29,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -407,4 +410,37 @@ TEST_CASE("rule 21: when shutdown expires because of a call that is stuck, the c
   CHECK(jobs[0].caller_name == "owner");
   gate.set();
   CHECK(rt.shutdown(1h));
+}
+
+TEST_CASE("abandon: a runtime that its own abandoned call outlives says so, and does not wait for itself",
+          "[offload][bad-input]") {
+  CHECK(aborts_with("a runtime is destroyed within a call that its own fiber has offloaded", [] {
+    auto rt = std::make_shared<weft::runtime>(weft::runtime_options{.workers = 1});
+    std::latch begun{1};
+    std::latch alone{1};
+    auto const caller = rt->spawn([&, weak = std::weak_ptr{rt}] {
+      weft::offload(abandon, [&, own = weak.lock()] {
+        begun.count_down();
+        alone.wait();
+      });
+    });
+    begun.wait();
+    caller.cancel();
+    caller.wait();
+    rt.reset();
+    alone.count_down();
+    for (;;) ::pause();
+  }));
+}
+
+TEST_CASE("a runtime is not shut down without limit by a call that its own fiber has offloaded",
+          "[offload][bad-input]") {
+  weft::runtime rt{{.workers = 1, .on_shutdown_report = [](std::string_view) {}}};
+  auto caller = rt.spawn([&] {
+    weft::offload([&] {
+      verify(throws<weft::error>([&] { rt.shutdown(); }));
+      verify(!rt.shutdown(0ns));  // but its caller has been cancelled
+    });
+  });
+  CHECK_THROWS_AS(caller.get(), weft::cancelled);
 }

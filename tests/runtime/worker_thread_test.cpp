@@ -84,6 +84,23 @@ TEST_CASE("on_worker_start and on_worker_stop are called once on each worker's t
   CHECK(log.started.size() == rt.workers());
 }
 
+TEST_CASE("on_worker_start may ask for its runtime, also where that is started again", "[runtime]") {
+  watchdog dog{"a restart"};
+  std::atomic<weft::runtime const*> at{nullptr};
+  std::atomic<std::size_t> asked{0};
+  weft::runtime_options options{.workers = 2};
+  options.on_worker_start = [&](std::size_t) {
+    if (auto const* const rt = at.load()) asked += 1 + rt->live_fibers();
+  };
+  weft::runtime rt{options};
+  at = &rt;
+  rt.shutdown();
+  rt.start();
+  CHECK(asked.load() == 2);
+  CHECK_THROWS_AS(rt.start(), weft::error);
+  CHECK(rt.run([] { return 1; }) == 1);
+}
+
 TEST_CASE("what on_worker_start throws leaves the constructor, and nothing is left behind", "[runtime][bad-input]") {
   (void)weft::run([] { return 0; });
   auto const threads = weft::test::threads_of_process();

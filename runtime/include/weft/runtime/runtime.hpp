@@ -57,7 +57,7 @@ public:
   runtime(runtime const&) = delete;
   runtime& operator=(runtime const&) = delete;
   /// shutdown() without limit, with a report every five seconds of the fibers that it waits for. Aborts when called on
-  /// one of the runtime's own fibers, which would wait for itself.
+  /// one of the runtime's own fibers, or within a call that one has offloaded: it would wait for itself.
   ~runtime();
 
   /// Starts the workers again after shutdown().
@@ -73,6 +73,7 @@ public:
     return stop(detail::deadline_after(detail::to_nanoseconds(limit)));
   }
   /// The same without limit; `on_shutdown_report` is told every five seconds which fibers remain.
+  /// @throws error  within a call that one of the runtime's own fibers has offloaded: it would wait for itself
   void shutdown() { (void)stop(never); }
 
   /// Runs `f()` as a fiber and waits for it; only the caller waits, be it fiber or thread.
@@ -118,8 +119,8 @@ public:
   /// For a guest (see `runtime_options::guest`): runs the fibers that are ready, timers that are due and descriptors
   /// that can be served, on the calling thread, and returns when nothing is ready, or some time after `limit`: a fiber
   /// that does not wait is not interrupted. One thread at a time, not always the same. Whoever waits for a guest's task
-  /// from a thread (run(), task::get() and the like) does the same until the task has ended, unless another thread
-  /// does.
+  /// from a thread (run(), task::get() and the like) does the same until the task has ended, as long as no other
+  /// thread does.
   /// @returns whether more is ready, so that it should be called again soon
   /// @throws error  for a runtime that is no guest, on a fiber, and while another thread is in it; runtime_stopped
   bool poll_once(std::chrono::nanoseconds limit = std::chrono::milliseconds{1});
