@@ -9,11 +9,16 @@
 ///     no flag --finish()--> ended     freed by the handle, when it has been left: let_go() says so, or a join
 ///     no flag --let_go()--> detached  freed by the fiber: finish() says so
 ///
+/// A result whose destruction may wait must go on the fiber if no handle is there to take it. So a fiber with such a
+/// one asks by hold() before its last step, and holds the list's lock from then on: a handle that comes later finds the
+/// task ended.
+///
 /// - Whoever enlist()s does so before `ended` and is told exactly once, by finish(), or takes itself out again.
 /// - The fiber touches the word last when it leaves the lock. Who was told under that lock, and then frees the record,
 ///   calls wait_unlocked() first. All others learn of `ended` only when the lock has been left.
 
 #include <cstdint>
+#include <mutex>
 
 namespace weft::inline v0::detail {
 
@@ -32,10 +37,22 @@ struct end_protocol {
   template <class Tell>
   [[nodiscard]] static bool finish(List& end, Tell&& tell) noexcept {
     typename List::section list{end};
-    bool const second = (list.flags() & detached) != 0;
-    list.set_flags(list.flags() | ended);
-    while (auto* const node = list.pop_front()) tell(*node);
-    return second;
+    return finish_within(list, tell);
+  }
+
+  /// @returns false if the handle has let go: the record is the fiber's. Otherwise finish_held() is to follow
+  [[nodiscard]] static bool hold(List& end) noexcept {
+    end.hold();
+    if ((end.flags() & detached) == 0) return true;
+    typename List::section const given_back{end, std::adopt_lock};
+    return false;
+  }
+
+  /// finish() after hold(). The record may be gone.
+  template <class Tell>
+  static void finish_held(List& end, Tell&& tell) noexcept {
+    typename List::section list{end, std::adopt_lock};
+    (void)finish_within(list, tell);
   }
 
   /// The handle lets go.
@@ -65,6 +82,15 @@ struct end_protocol {
   }
 
   [[nodiscard]] static bool has_ended(List const& end) noexcept { return (end.flags() & ended) != 0; }
+
+private:
+  template <class Tell>
+  static bool finish_within(typename List::section& list, Tell&& tell) noexcept {
+    bool const second = (list.flags() & detached) != 0;
+    list.set_flags(list.flags() | ended);
+    while (auto* const node = list.pop_front()) tell(*node);
+    return second;
+  }
 };
 
 }  // namespace weft::inline v0::detail

@@ -79,6 +79,23 @@ namespace {
   discard_record(&record, size_class);
 }
 
+/// Those who are listed when a task ends: wakes who waits, and keeps the callbacks for later.
+struct end_listeners {
+  end_callback* callbacks = nullptr;
+  end_callback** last = &callbacks;
+
+  end_listeners() = default;
+  end_listeners(end_listeners const&) = delete;
+  void operator()(wait_node& node) noexcept {
+    if (node.owner != nullptr) {
+      (void)node.owner->notify(placement::joiner);
+    } else if (auto& callback = static_cast<end_callback&>(node); !callback.told()) {
+      *last = &callback;
+      last = &callback.next_callback;
+    }
+  }
+};
+
 void call_end_callbacks(end_callback* list, record_pool* pool) noexcept {
   while (list != nullptr) {
     end_callback& callback = *std::exchange(list, list->next_callback);
@@ -95,18 +112,27 @@ void call_end_callbacks(end_callback* list, record_pool* pool) noexcept {
 
 void end_task_slowly(fiber_record& record) noexcept {
   auto* const pool = record_pool::of(&record);
-  end_callback* callbacks = nullptr;
-  end_callback** last = &callbacks;
-  bool const second = task_end::finish(record.end, [&last](wait_node& node) {
-    if (node.owner != nullptr) {
-      (void)node.owner->notify(placement::joiner);
-    } else if (auto& callback = static_cast<end_callback&>(node); !callback.told()) {
-      *last = &callback;
-      last = &callback.next_callback;
-    }
-  });
-  if (second) free_record(record);
-  call_end_callbacks(callbacks, pool);
+  end_listeners listeners;
+  if (task_end::finish(record.end, listeners)) free_record(record);
+  call_end_callbacks(listeners.callbacks, pool);
+}
+
+bool settle_result(fiber_record& record, stack& on, scheduler& home) noexcept {
+  // Before the lock is held: who walks along the live fibers, and is waited for, may take it.
+  record_pool::set_dead(record);
+  home.note_end();
+  if (task_end::hold(record.end)) return true;
+  record_pool::set_alive(record);
+  record.type->drop_result(record);
+  if (record.leaves_things) leave_things(on);
+  return false;
+}
+
+void end_held_task(fiber_record& record) noexcept {
+  auto* const pool = record_pool::of(&record);
+  end_listeners listeners;
+  task_end::finish_held(record.end, listeners);
+  call_end_callbacks(listeners.callbacks, pool);
 }
 
 namespace {

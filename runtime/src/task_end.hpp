@@ -31,6 +31,16 @@ inline void start_task(fiber_record& record) noexcept {
 /// On the fiber whose stack this is, when its callable is gone: destroys its fiber_local values, which may wait.
 void destroy_locals(stack& of) noexcept;
 
+/// Whether the task's result may wait when it is destroyed.
+[[nodiscard]] inline bool leaves_result(fiber_record const& record) noexcept {
+  return record.type->drop_result != nullptr;
+}
+/// On the fiber, as the last of what may wait: destroys such a result if no handle is left.
+/// @param on  its stack
+/// @returns false if so; otherwise end_held_task() is to follow, soon, for the handle's owner may spin for it
+[[nodiscard]] bool settle_result(fiber_record& record, stack& on, scheduler& home) noexcept;
+void end_held_task(fiber_record& record) noexcept;
+
 /// On the fiber's stack, after its last step: tells who waits, and frees the record if no handle is left. From here on
 /// the record may be gone at any time.
 inline void end_task(fiber_record& record, scheduler& home) noexcept {

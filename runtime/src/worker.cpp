@@ -330,6 +330,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   start_task(fiber);
   if (fiber.leaves_things) [[unlikely]]
     leave_things(*own);
+  bool const held = leaves_result(fiber) && settle_result(fiber, *own, current_worker()->home);
   w = current_worker();
   if constexpr (Measured) {
     auto const depth = depth_of(*own);
@@ -339,7 +340,11 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   w->current = nullptr;
   door::add_one(w->finished);
   joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
-  end_task(fiber, w->home);  // the record may be gone
+  if (held) {
+    end_held_task(fiber);
+  } else {
+    end_task(fiber, w->home);
+  }  // the record may be gone
   if constexpr (sanitized) {
     sanitizer_release(own);
     sanitizer_release(&w->home);

@@ -155,7 +155,18 @@ private:
     RL_ASSERT(!(runs && cancelled_first_));
     RL_ASSERT(arguments_ == 1);
     result_ = runs ? 1 : 2;
-    if (protocol::try_finish(end_)) return;
+    bool held = false;
+    bool dropped = false;
+    if (waits_when_destroyed_) {
+      held = protocol::hold(end_);
+      if (!held) {
+        RL_ASSERT(let_go_);
+        result_ = 3;
+        dropped = true;
+      }
+    } else if (protocol::try_finish(end_)) {
+      return;
+    }
     waiting* called = nullptr;
     waiting** last = &called;
     auto const tell = [&last](waiting& n) {
@@ -164,7 +175,9 @@ private:
       last = &n.next_callback;
     };
     bool second = false;
-    if constexpr (How == letting_go::fiber_sets_last) {
+    if (held) {
+      protocol::finish_held(end_, tell);
+    } else if constexpr (How == letting_go::fiber_sets_last) {
       {
         typename list::section section{end_};
         second = (section.flags() & protocol::detached) != 0;
@@ -175,13 +188,17 @@ private:
     } else {
       second = protocol::finish(end_, tell);
     }
-    if (second) free_record();
+    if (second) {
+      RL_ASSERT(!waits_when_destroyed_ || dropped);
+      free_record();
+    }
     while (called != nullptr) ++std::exchange(called, called->next_callback)->calls;
   }
 
   // make_task() and what task does
   void owner() {
     arguments_ = 1;
+    waits_when_destroyed_ = rl::rand(2) == 0;
     ticket_.publish();
     if (rl::rand(8) == 0) {
       before_cancel_ = 1;
@@ -211,6 +228,7 @@ private:
         }
     }
     friend_done_.wait();
+    let_go_ = true;
     if (detach()) free_record();
   }
 
@@ -272,7 +290,7 @@ private:
   void look() { RL_ASSERT(result_ == 1 || result_ == 2); }
 
   void free_record() {
-    look();  // it destroys the result
+    RL_ASSERT(result_ != 0);  // it destroys the result
     memory_.free();
     ++freed_;
   }
@@ -283,6 +301,7 @@ private:
   list end_;
   plain<int> arguments_{0};
   plain<int> result_{0};
+  plain<bool> waits_when_destroyed_{false};  // the result
 
   std::array<party<sound>, 2> parties_;
   std::array<callback, 2> callbacks_;
@@ -292,6 +311,7 @@ private:
   event friend_done_;
 
   // The model's own knowledge.
+  bool let_go_ = false;
   bool cancelled_first_ = false;
   int freed_ = 0;
 };

@@ -9,6 +9,7 @@
 #include "support/throws.hpp"
 #include "support/verify.hpp"
 
+#include <weft/runtime/fiber_local.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
@@ -627,5 +628,64 @@ TEST_CASE("a joiner that is cancelled has taken nothing", "[task]") {
     verify(cancellation_of([&] { joiner.get(); }).has_value());
     gate.set();
     verify(*t.get() == 4);
+  });
+}
+
+TEST_CASE("rule 17: a result that waits when it is destroyed goes on its fiber, however late the task is detached",
+          "[task][rule17]") {
+  static weft::event* leaving = nullptr;
+  static weft::event* detached = nullptr;
+  struct lingering {
+    ~lingering() {
+      leaving->set();
+      detached->wait();
+    }
+  };
+  static weft::fiber_local<lingering> last_words;
+  run_on(some_workers(), [] {
+    weft::event left;
+    weft::event let_go;
+    leaving = &left;
+    detached = &let_go;
+    auto gone = std::make_shared<weft::event>();
+    struct waits_on_exit {
+      std::shared_ptr<weft::event> gone;
+      ~waits_on_exit() {
+        if (gone == nullptr) return;
+        weft::yield();
+        verify(weft::this_fiber::get_id() != weft::fiber_id{});
+        gone->set();
+      }
+      explicit waits_on_exit(std::shared_ptr<weft::event> tells) : gone(std::move(tells)) {}
+      waits_on_exit(waits_on_exit&&) = default;
+    };
+    auto t = weft::spawn([gone] {
+      (void)*last_words;
+      return waits_on_exit{gone};
+    });
+    left.wait();  // the callable has returned
+    t.detach();
+    let_go.set();
+    gone->wait();
+  });
+}
+
+TEST_CASE("rule 17: tasks that own tasks are detached while they end", "[task][rule17][stress]") {
+  run_on(some_workers(), [] {
+    std::atomic<std::size_t> live{0};
+    struct counted {
+      std::atomic<std::size_t>* live;
+      explicit counted(std::atomic<std::size_t>& of) : live(&of) { ++of; }
+      counted(counted&& other) noexcept : live(std::exchange(other.live, nullptr)) {}
+      ~counted() {
+        if (live != nullptr) --*live;
+      }
+    };
+    for (std::size_t i = scaled(20'000); i > 0; --i) {
+      auto t = weft::spawn([&live] { return weft::spawn([c = counted{live}] { park_forever(); }); });
+      for (auto n = i % 4; n > 0; --n) weft::yield();
+      t.detach();
+    }
+    while (live.load() != 0) weft::yield();
   });
 }

@@ -38,8 +38,10 @@ struct record_type {
   /// Calls the callable and keeps its result, or, if `instead` is not null, keeps that without calling. Destroys the
   /// callable either way.
   void (*run)(fiber_record&, std::exception_ptr const* instead) noexcept;
-  /// Destroys the result; null where there is nothing to do.
+  /// Destroys the record, and with it the result; null where there is nothing to do.
   void (*destroy)(fiber_record&) noexcept;
+  /// Destroys the result, if there is one; null as `destroy`.
+  void (*drop_result)(fiber_record&) noexcept;
   /// The name of a function that has the callable's type in it.
   char const* callable;
   /// Whether the record is a group_member.

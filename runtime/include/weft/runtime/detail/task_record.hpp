@@ -92,19 +92,19 @@ struct task_record final : Base {
       }
     }
     self.callable.~F();
-    if constexpr (!std::is_trivially_destructible_v<typename result_record<T>::stored>) {
-      // Nobody will take it: destroyed here, on the fiber, where its destructor may wait.
-      if (self.has_value && (self.end.flags() & fiber_record::detached) != 0) {
-        self.has_value = false;
-        std::destroy_at(std::addressof(self.value));
-      }
-    }
   }
   static void destroy(fiber_record& header) noexcept { static_cast<task_record&>(header).~task_record(); }
+  static void drop_result(fiber_record& header) noexcept {
+    auto& self = static_cast<task_record&>(header);
+    if (!self.has_value) return;
+    self.has_value = false;
+    std::destroy_at(std::addressof(self.value));
+  }
 
+  static constexpr bool trivial = std::is_trivially_destructible_v<typename result_record<T>::stored>;
   static constexpr record_type type_of{
-      &run, std::is_trivially_destructible_v<typename result_record<T>::stored> ? nullptr : &destroy,
-      name_of_callable<F>(), Base::in_group, is_sibling_callable<F>};
+      &run,           trivial ? nullptr : &destroy, trivial ? nullptr : &drop_result, name_of_callable<F>(),
+      Base::in_group, is_sibling_callable<F>};
 };
 
 /// What is called at a task's end, or is to learn of its cancellation: a place in the list of those who wait for the

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <utility>
 
 namespace weft::inline v0::detail {
@@ -81,6 +82,9 @@ public:
   class section {
   public:
     explicit section(basic_wait_list& list) noexcept : list_(list), word_(list.lock()) {}
+    /// The lock has been taken by hold(). relaxed: nobody else changes the word meanwhile.
+    section(basic_wait_list& list, std::adopt_lock_t) noexcept
+        : list_(list), word_(list.word_.load(std::memory_order_relaxed) & ~lock_bit) {}
     section(section const&) = delete;
     ~section() {
       // release: publishes the nodes and flags to the next lock() and to flags().
@@ -177,6 +181,9 @@ public:
     basic_wait_list& list_;
     std::uintptr_t word_;  // what the list's word will be, less the lock bit
   };
+
+  /// Takes the lock for a section that is opened later, by the same thread.
+  void hold() noexcept { (void)lock(); }
 
   /// Sets the flags and wakes everyone who waits at that moment. The list may die when all have gone on, so one that
   /// has been claimed is always held back until the others have been, too.
