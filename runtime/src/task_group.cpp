@@ -136,12 +136,18 @@ bool group_core::note_failure(group_member& m) noexcept {
 
 void group_core::cancel(cancel_reason reason) noexcept {
   constexpr int at_once = 32;
-  for (bool more = true; more;) {
+  {
     wait_list::section lock{list_};
     if ((lock.flags() & cancelled_flag) == 0) {
       lock.set_flags(lock.flags() | cancelled_flag);
       reason_ = reason;
     }
+  }
+  // Before the children: the body may wait for one, and is to find itself cancelled when that ends. Not under the lock:
+  // stop callbacks may be called.
+  if (body_ != nullptr) body_->cancel(reason);
+  for (bool more = true; more;) {
+    wait_list::section lock{list_};
     for (int n = 0; n < at_once && fresh_.first != nullptr; ++n) {
       group_member& m = *fresh_.first;
       fresh_.remove(m);
@@ -151,7 +157,6 @@ void group_core::cancel(cancel_reason reason) noexcept {
     }
     more = fresh_.first != nullptr;
   }
-  if (body_ != nullptr) body_->cancel(reason);  // not under the lock: stop callbacks may be called
 }
 
 std::size_t group_core::size() const noexcept {
@@ -322,7 +327,11 @@ void group_core::await_start(start_slot& slot) {
   bool const failed = ended_in_failure(child);
   child.collected = true;
   release_handle(child);
-  if (failed || (error && !interrupted)) std::rethrow_exception(error);
+  if (failed) std::rethrow_exception(error);
+  if (error && !interrupted) {
+    check_cancelled();  // whoever cancelled the child may have cancelled us, too, and our own counts
+    std::rethrow_exception(error);
+  }
   if (interrupted) std::rethrow_exception(interrupted);
   throw weft::error("weft::task_group::start: the task has ended without saying that it is ready");
 }

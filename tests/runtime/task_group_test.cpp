@@ -940,3 +940,24 @@ TEST_CASE("limits around gather and map cancel what they run", "[gather][map][ti
   });
   CHECK(sim.elapsed() == 4s);
 }
+
+TEST_CASE("cancel ends a with_task_group quietly while its body waits for a child's start",
+          "[task_group][with_task_group][cancel]") {
+  auto const ends_quietly = [] {
+    int turns = 0;
+    weft::with_task_group([&](weft::task_group& g) {
+      g.spawn([&g] {
+        weft::yield();
+        g.cancel();
+      });
+      ++turns;
+      g.start([](auto&) { park_forever(); });
+      ++turns;
+    });
+    verify(turns == 1);
+  };
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) simulation{seed}.run(ends_quietly);
+  run_on(some_workers(), [&] {
+    for (std::size_t i = scaled(1'000); i > 0; --i) ends_quietly();
+  });
+}
