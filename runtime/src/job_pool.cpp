@@ -4,6 +4,7 @@
 #include "scheduler.hpp"
 #include "signal_mask.hpp"
 
+#include <weft/runtime/error.hpp>
 #include <weft/runtime/waiter.hpp>
 
 #include <cstdio>
@@ -83,6 +84,18 @@ waiter* job_pool::call_sleeper() noexcept {
     if (!newest.wait->claim()) continue;
     ++coming_;
     return newest.wait;
+  }
+  return nullptr;
+}
+
+/// For a thread that will not come soon: call_sleeper(), or if nobody sleeps, another is started where that is
+/// possible.
+waiter* job_pool::call_another() noexcept {
+  waiter* const called = call_sleeper();
+  if (called != nullptr || queued() <= coming_ || members_.size() >= options_.threads) return called;
+  try {
+    start_thread();
+  } catch (...) {  // NOLINT: the job waits for one of those there are
   }
   return nullptr;
 }
@@ -188,11 +201,17 @@ bool job_pool::withdraw(offload_job& job) noexcept {
 
 bool job_pool::enter() noexcept {
   // acq_rel, as in leave() and close(): all that those did who left is visible to who finds the pool drained.
-  return (users_.fetch_add(2, std::memory_order_acq_rel) & 1U) == 0;
+  return (users_.fetch_add(user, std::memory_order_acq_rel) & closed) == 0;
 }
 
 void job_pool::leave() noexcept {
-  if (users_.fetch_sub(2, std::memory_order_acq_rel) == 3) drained_.set_flags_and_wake(wait_list::flag_a);
+  auto seen = users_.load(std::memory_order_relaxed);  // the exchange decides
+  bool last = false;
+  do {
+    last = seen == closed + user;
+  } while (!users_.compare_exchange_weak(seen, last ? closed + drained : seen - user, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed));
+  if (last) drained_.set_flags_and_wake(wait_list::flag_a);  // otherwise the pool may be gone
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -204,7 +223,8 @@ void job_pool::serve(std::list<member>::iterator me) noexcept {
   --coming_;
   offload_job* ended = nullptr;  // has run, and its caller is to be told
   for (;;) {
-    offload_job* const job = take(*me);
+    // Not beside the remains of one that has been left: they may wait for what this thread would have taken.
+    offload_job* const job = ended != nullptr && ended->may_be_left ? nullptr : take(*me);
     if (job == nullptr && ended != nullptr) {
       bool const spins = !is_looking() && !quit_;
       if (spins) {
@@ -215,13 +235,12 @@ void job_pool::serve(std::list<member>::iterator me) noexcept {
       bool const was_left = tell_end(*ended);
       if (spins && !was_left) (void)threads_spin_.spin([this] { return queued() != 0; });
       lock.lock();
-      waiter* called = nullptr;
       if (spins) {
         spinning_.store(false, relaxed);
         --coming_;
-        if (was_left) called = call_sleeper();  // in our place: who left it may have left much to be destroyed
       }
-      if (was_left) {
+      if (was_left) {  // who left it may have left much to be destroyed
+        waiter* const called = call_another();
         lock.unlock();
         if (called != nullptr) called->wake();
         clear_up(*ended);
@@ -237,10 +256,9 @@ void job_pool::serve(std::list<member>::iterator me) noexcept {
     waiter* const admitted = admit();
     waiter* const called = call_sleeper();
     lock.unlock();
-    bool const was_left = ended != nullptr && tell_end(*ended);
+    if (ended != nullptr) (void)tell_end(*ended);  // it could not be left
     if (called != nullptr) called->wake();
     if (admitted != nullptr) admitted->wake();
-    if (was_left) clear_up(*ended);
     ended = nullptr;
     this_job = job;
     {
@@ -332,9 +350,12 @@ void job_pool::end_threads() noexcept {
 // ---------------------------------------------------------------------------------------------------------------------
 
 bool job_pool::close(time_point deadline, cancellation mode) {
-  // acq_rel: see enter(). If the pool had been closed before, whoever left last has set the flag, or is about to: then
-  // the pool must not go before that.
-  if (users_.fetch_or(1, std::memory_order_acq_rel) == 0) drained_.set_flags_and_wake(wait_list::flag_a);
+  // As leave() does it, by one who is not counted.
+  auto seen = users_.load(std::memory_order_relaxed);
+  while (!users_.compare_exchange_weak(seen, seen == 0 ? closed + drained : seen | closed, std::memory_order_acq_rel,
+                                       std::memory_order_relaxed)) {
+  }
+  if (seen == 0) drained_.set_flags_and_wake(wait_list::flag_a);
   if (drained_.flags() == 0) {
     waiter self{"the end of an offload pool", mode};
     wait_node node{self};
@@ -355,6 +376,8 @@ bool job_pool::close(time_point deadline, cancellation mode) {
     }
   }
   drained_.wait_unlocked();  // by who left last
+  // Those who came too late, and are only being told so. acquire: as in enter().
+  for (unsigned turn = 0; users_.load(std::memory_order_acquire) != closed + drained; ++turn) std_atomics::pause(turn);
   end_threads();
   return true;
 }
@@ -401,6 +424,12 @@ std::size_t job_pool::running() const noexcept {
 void report_failure(offload_job const& job) noexcept {
   auto const error = job.failure();
   if (!error) return;
+  try {
+    std::rethrow_exception(error);
+  } catch (cancelled const&) {
+    return;        // as it was asked to
+  } catch (...) {  // NOLINT: told below
+  }
   auto const name = job.name.empty() ? std::string_view{"offload"} : job.name;
   if (job.home != nullptr) return job.home->records->report_unhandled(error, name);
   print_unhandled(error, name, {});

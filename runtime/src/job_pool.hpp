@@ -53,7 +53,7 @@ struct running_job {
 /// For a report: one line.
 [[nodiscard]] std::string to_string(running_job const& job);
 
-/// Of a job that has been left and has run: passes on what it threw, if anything.
+/// Of a job that has run, and whose caller has been cancelled: passes on what it threw, unless that is a `cancelled`.
 void report_failure(offload_job const& job) noexcept;
 
 struct job_pool_options {
@@ -135,6 +135,7 @@ private:
   void append(offload_job& job) noexcept;
   [[nodiscard]] waiter* admit() noexcept;
   [[nodiscard]] waiter* call_sleeper() noexcept;
+  [[nodiscard]] waiter* call_another() noexcept;
   void start_thread();
   void unlink(sleeper& s) noexcept;
   void end_threads() noexcept;
@@ -155,7 +156,11 @@ private:
   std::atomic<std::size_t> queued_{0};  // written under the lock; read by who spins, as a hint
   wait_list room_;                      // callers that wait for room; its own lock, taken under the pool's
 
-  // Callers inside, times two, and bit 0: no more come in. Whoever brings it back to 1 sets `drained_`.
+  // Callers inside, times four, and two bits: no more come in; and the last of those that were let in has left, or is
+  // just announcing it by `drained_`'s flag. Those that come later are told so, and are counted meanwhile.
+  static constexpr std::uint64_t closed = 1;
+  static constexpr std::uint64_t drained = 2;
+  static constexpr std::uint64_t user = 4;
   std::atomic<std::uint64_t> users_{0};
   wait_list drained_;
 };

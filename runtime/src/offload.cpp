@@ -93,7 +93,7 @@ private:
   job_pool* pool_;
 };
 
-job_outcome pass(job_pool& pool, offload_job& job, std::stop_source& stop, bool may_leave) {
+job_outcome pass(job_pool& pool, offload_job& job, std::stop_source& stop) {
   visit inside{pool};
   check_cancelled();
   bool const soon = job.home != nullptr && pool.is_looking();
@@ -108,7 +108,7 @@ job_outcome pass(job_pool& pool, offload_job& job, std::stop_source& stop, bool 
   if (!was_cancelled) return job_outcome::ended;
   stop.request_stop();
   if (pool.withdraw(job)) return job_outcome::cancelled;
-  if (may_leave && job.within == nullptr) {  // from within another call it would refer to that
+  if (job.may_be_left) {
     if (leave(job)) {
       inside.hand_over();
       return job_outcome::left;
@@ -118,6 +118,7 @@ job_outcome pass(job_pool& pool, offload_job& job, std::stop_source& stop, bool 
     return job_outcome::cancelled;
   }
   (void)wait_for_end(job, cancellation::ignored);  // the job refers to our stack
+  report_failure(job);                             // which the cancellation would hide
   return job_outcome::cancelled;
 }
 
@@ -144,6 +145,7 @@ job_outcome run_in_place(job_pool* pool, offload_job& job, std::stop_source& sto
   }
   if (!this_fiber::cancel_requested()) return job_outcome::ended;
   stop.request_stop();
+  report_failure(job);
   return job_outcome::cancelled;
 }
 
@@ -171,19 +173,19 @@ job_outcome pass_job(job_route route, offload_job& job, std::stop_source& stop, 
     }
     if (pool == nullptr) throw no_runtime("weft::offload: not called on a fiber");
     job.within = outer;
-  } else if (w->home.world != nullptr && w->home.world->calls_in_place()) {
-    return run_in_place(pool, job, stop);
   } else {
+    job.home = &w->home;
+    if (w->home.world != nullptr && w->home.world->calls_in_place()) return run_in_place(pool, job, stop);
     if (pool == nullptr) {
       pool = route.of_runtime == job_route::kind::computing ? &w->home.offload : &w->home.blocking;
     }
-    job.home = &w->home;
     job.caller = self->id;
     if (char const* const name = self->name(); !may_leave && name != nullptr) job.caller_name = name;
   }
   job.pool = pool;
+  job.may_be_left = may_leave && job.within == nullptr;  // from within another call it would refer to that
   job.context = context_ref::current();
-  return pass(*pool, job, stop, may_leave);
+  return pass(*pool, job, stop);
 }
 
 }  // namespace weft::inline v0::detail

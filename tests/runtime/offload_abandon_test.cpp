@@ -8,6 +8,7 @@
 #include "support/run_on.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
+#include "support/watchdog.hpp"
 
 #include "job_pool.hpp"
 #include "scheduler.hpp"
@@ -23,6 +24,7 @@
 #include <chrono>
 #include <latch>
 #include <memory>
+#include <optional>
 #include <random>
 #include <stdexcept>
 #include <stop_token>
@@ -443,4 +445,33 @@ TEST_CASE("a runtime is not shut down without limit by a call that its own fiber
     });
   });
   CHECK_THROWS_AS(caller.get(), weft::cancelled);
+}
+
+TEST_CASE("abandon: what a call that was left owns may wait for another call of the same pool", "[offload][abandon]") {
+  watchdog dog{"a call behind the remains of another"};
+  for (bool const may_grow : {false, true}) {
+    run_on(some_workers(), [&] {
+      auto const state = std::make_shared<shared_state>();
+      weft::offload_pool pool{{.threads = 1}};
+      std::optional<weft::offload_pool> wide;
+      if (may_grow) wide.emplace(weft::offload_pool_options{.threads = 2, .growth = weft::pool_growth::elastic});
+      auto& through = may_grow ? *wide : pool;
+      auto queued = weft::spawn([state, &through] {
+        state->started.wait();
+        through.run([] {});
+      });
+      auto left = weft::spawn([&] {
+        through.run(abandon, [state, owned = std::move(queued)] {
+          state->started.set();
+          state->gate.wait();
+        });
+      });
+      state->started.wait();
+      for (int i = 0; i < 10; ++i) weft::yield();  // the other has queued its call, or is about to
+      left.cancel();
+      left.wait();
+      state->gate.set();
+      verify(through.shutdown(1h));
+    });
+  }
 }

@@ -9,6 +9,8 @@
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
+#include <weft/runtime/simulation.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
 
@@ -330,4 +332,50 @@ TEST_CASE("offloaded jobs and cancellations at random: each runs at most once an
       dog.feed();
     }
   });
+}
+
+TEST_CASE("what a call throws that is waited for after its caller was cancelled is reported", "[offload]") {
+  unhandled_log log;
+  auto const run = [&](weft::runtime_options options) {
+    options.on_unhandled_exception = log.handler();
+    run_with(std::move(options), [] {
+      for (bool const fails : {true, false}) {
+        weft::event started;
+        weft::event gate;
+        auto t = weft::spawn([&] {
+          weft::offload([&] {
+            started.set();
+            weft::shield([&] { gate.wait(); });
+            if (fails) throw std::runtime_error("the commit failed");
+            throw weft::cancelled{weft::cancel_reason::user};  // as it was asked to
+          });
+        });
+        started.wait();
+        t.cancel();
+        gate.set();
+        verify(throws<weft::cancelled>([&] { t.get(); }));
+      }
+    });
+  };
+  run(on(some_workers()));
+  CHECK(log.lines() == std::vector<std::string>{"offload: the commit failed"});
+}
+
+TEST_CASE("in simulation such a call is reported, too", "[offload]") {
+  unhandled_log log;
+  weft::testing::simulation sim{1, {.runtime = {.on_unhandled_exception = log.handler()}}};
+  sim.run([] {
+    weft::event started;
+    auto t = weft::spawn([&] {
+      weft::offload([&] {
+        started.set();
+        weft::shield([] { weft::yield(); });
+        throw std::runtime_error("the commit failed");
+      });
+    });
+    started.wait();
+    t.cancel();
+    verify(throws<weft::cancelled>([&] { t.get(); }));
+  });
+  CHECK(log.lines() == std::vector<std::string>{"offload: the commit failed"});
 }

@@ -71,9 +71,9 @@ struct runtime_options {
   /// seconds without a call; at the limit callers wait.
   std::size_t blocking_threads_max = 512;
   /// Receives each exception that a task ended with and nobody collected, and the task's name; and that of an offloaded
-  /// call that its caller has left, with the call's name. In debug mode the name is followed by the place where the
-  /// task was spawned. Called on any thread; what it throws is ignored. Default: a line on stderr, which also tells the
-  /// type of the task's callable.
+  /// call whose caller was cancelled meanwhile, with the call's name. In debug mode the name is followed by the place
+  /// where the task was spawned. Called on any thread, also by a worker between fibers: it must not wait. What it
+  /// throws is ignored. Default: a line on stderr, which also tells the type of the task's callable.
   std::function<void(std::exception_ptr, std::string_view task)> on_unhandled_exception{};
   /// A worker that has been with one fiber for longer is reported, once. A monitor thread looks for it while any worker
   /// is awake, and asks the worker's thread by SIGURG where it is, unless the program handles that signal itself. Zero

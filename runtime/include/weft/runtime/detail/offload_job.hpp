@@ -35,8 +35,8 @@ struct offload_job {
 
   /// On the pool's thread.
   virtual void run() noexcept = 0;
-  /// Of a job that has been left and has run: what it threw, or null.
-  [[nodiscard]] virtual std::exception_ptr failure() const noexcept { return nullptr; }
+  /// Of a job that has run: what it threw, or null.
+  [[nodiscard]] virtual std::exception_ptr failure() const noexcept = 0;
   /// Frees a job that has been left.
   virtual void discard() noexcept {}
 
@@ -51,8 +51,9 @@ struct offload_job {
   job_pool* pool = nullptr;
   scheduler* home = nullptr;      ///< the calling fiber's runtime; null: a thread
   offload_job* within = nullptr;  ///< the job that made this call and waits for it
-  context_ref context{};          ///< the caller's; taken over by the pool's thread
-  std::int64_t since = 0;         ///< when it started; written by the pool, under its lock
+  bool may_be_left = false;
+  context_ref context{};   ///< the caller's; taken over by the pool's thread
+  std::int64_t since = 0;  ///< when it started; written by the pool, under its lock
 
 protected:
   ~offload_job() = default;
@@ -123,6 +124,7 @@ class borrowed_job final : public offload_job {
 public:
   explicit borrowed_job(F& f) noexcept : f_(f) {}
   void run() noexcept override { result_.keep(f_); }
+  [[nodiscard]] std::exception_ptr failure() const noexcept override { return result_.error(); }
   T take() && { return std::move(result_).take(); }
 
 private:
