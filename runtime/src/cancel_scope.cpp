@@ -2,6 +2,7 @@
 
 #include "fatal.hpp"
 #include "scopes.hpp"
+#include "signal_mask.hpp"
 #include "task_end.hpp"
 #include "worker.hpp"
 
@@ -13,7 +14,9 @@
 #include <weft/runtime/timeout.hpp>
 #include <weft/runtime/waiter.hpp>
 
+#include <exception>
 #include <memory>
+#include <thread>
 
 namespace weft::inline v0 {
 
@@ -50,6 +53,7 @@ public:
       news_.set_flags_and_wake(news);
       fiber_ = {};
     }
+    if (stopper_.joinable()) stopper_.join();
     if (is_cancelled()) (void)source_.request_stop();
   }
 
@@ -64,6 +68,16 @@ public:
     if (!has_fiber_) return false;
     news_.set_flags_and_wake(news);
     return true;
+  }
+
+  /// A wait has met the deadline, maybe under a lock of the user's that callbacks take: they are called elsewhere.
+  void tell_of_deadline() noexcept {
+    if (has_fiber_) return;  // that one keeps the deadline itself
+    try {
+      blocked_signals const mask;  // inherited by the thread
+      stopper_ = std::thread([this] { (void)source_.request_stop(); });
+    } catch (std::exception const&) {  // NOLINT: no memory or no thread: they are called when the scope is left
+    }
   }
 
   /// On a fiber or a thread, under no lock.
@@ -110,7 +124,10 @@ private:
   std::atomic<bool> started_{false};
   bool has_fiber_ = false;  // from the beginning or never; others may ask
   task<void> fiber_;        // of who is in the scope
+  std::thread stopper_;     // see tell_of_deadline()
 };
+
+void tell_of_deadline(stop_relay& relay) noexcept { relay.tell_of_deadline(); }
 
 namespace {
 
@@ -202,24 +219,24 @@ void cancel_scope::reschedule(time_point deadline) noexcept {
 
 void cancel_scope::tell_relay() const noexcept {
   // seq_cst: as in stop_token().
-  if (auto* const relay = relay_.load(std::memory_order_seq_cst)) relay->tell();
+  if (auto* const relay = node_.relay.load(std::memory_order_seq_cst)) relay->tell();
 }
 
 std::stop_token cancel_scope::stop_token() {
-  auto* relay = relay_.load(std::memory_order_relaxed);  // only we write it
+  auto* relay = node_.relay.load(std::memory_order_relaxed);  // only we write it
   if (relay == nullptr) {
     relay = std::make_unique<detail::stop_relay>(node_).release();
-    // seq_cst: this is written before the state is read, and who cancels writes the state before this is read: one of
-    // the two sees the other.
-    relay_.store(relay, std::memory_order_seq_cst);
-    if (relay->is_cancelled()) relay->tell();
+    // seq_cst: this is written before the relay reads state and deadline anew, and who changes either does so before
+    // this is read: one of the two sees the other.
+    node_.relay.store(relay, std::memory_order_seq_cst);
+    relay->tell();
   }
   return relay->token();
 }
 
-void cancel_scope::leave_relay() noexcept { relay_.load(std::memory_order_relaxed)->leave(); }
+void cancel_scope::leave_relay() noexcept { node_.relay.load(std::memory_order_relaxed)->leave(); }
 
-void cancel_scope::delete_relay() noexcept { delete relay_.load(std::memory_order_relaxed); }
+void cancel_scope::delete_relay() noexcept { delete node_.relay.load(std::memory_order_relaxed); }
 
 time_point current_deadline() noexcept { return detail::earliest_deadline(detail::current_context()); }
 

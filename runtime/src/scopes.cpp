@@ -191,6 +191,9 @@ scope_survey survey_scopes(wait_context const& caller, survey_clock reads) noexc
       bool first = false;
       if (deadline <= present) {
         state = set_cancelled(node, cancel_reason::deadline, first);
+        // relaxed: we wrote it.
+        if (auto* const relay = node.relay.load(std::memory_order_relaxed); first && relay != nullptr)
+          tell_of_deadline(*relay);
       } else {
         found.limit = std::min(found.limit, deadline);
       }

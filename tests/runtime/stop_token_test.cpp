@@ -7,16 +7,20 @@
 #include "support/run_on.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
+#include "support/watchdog.hpp"
 
 #include <weft/runtime/offload.hpp>
 #include <weft/runtime/simulation.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timeout.hpp>
+#include <weft/sync/condition_variable.hpp>
 #include <weft/sync/event.hpp>
+#include <weft/sync/mutex.hpp>
 
 #include <atomic>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <thread>
@@ -243,4 +247,41 @@ TEST_CASE("rule 10: in simulation the same, for many seeds", "[stop_token][rule1
       weft::testing::expect_no_leaks();
     });
   }
+}
+
+TEST_CASE("rule 10: a token is stopped when a wait of a plain thread meets the deadline", "[stop_token][rule10]") {
+  watchdog dog{"a token that nobody stops"};
+  for (bool const holds_a_lock : {false, true}) {
+    weft::mutex guards;
+    weft::condition_variable changed;
+    int called = 0;
+    std::optional<callback> told;
+    cancel_scope scope{1ms};
+    CHECK_FALSE(scope.run([&] {
+      auto const token = scope.stop_token();
+      told.emplace(token, [&] {
+        std::lock_guard const lock{guards};
+        ++called;
+        changed.notify_all();
+      });
+      // It is joined before the scope is left.
+      std::jthread const helper{[&token] {
+        while (!token.stop_requested()) std::this_thread::yield();
+      }};
+      if (!holds_a_lock) park_forever();
+      std::unique_lock lock{guards};
+      changed.wait(lock, [] { return false; });
+    }));
+    CHECK(called == 1);
+  }
+}
+
+TEST_CASE("rule 10: a deadline that is moved while the token is being made counts", "[stop_token][rule10]") {
+  run_with(in_virtual_time(), [] {
+    cancel_scope scope{1h};
+    auto const mover = weft::spawn([&] { scope.reschedule(1s); });
+    auto const token = scope.stop_token();
+    weft::shield([] { weft::sleep_for(2s); });
+    verify(token.stop_requested());
+  });
 }

@@ -32,7 +32,6 @@ class cancel_scope;
 
 namespace detail {
 
-class stop_relay;
 [[noreturn]] void refuse_second_run() noexcept;
 
 /// `f(scope)` if `f` takes that, or else `f()`.
@@ -105,7 +104,7 @@ public:
   /// Leaves the scope, unless run() has. What was thrown for it passes on: run() absorbs that.
   ~cancel_scope() {
     if (!left_) leave();
-    if (relay_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    if (node_.relay.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
       delete_relay();
   }
   static void* operator new(std::size_t) = delete;
@@ -164,10 +163,9 @@ public:
   /// A token that is stopped when the scope is cancelled, or when its deadline passes, for code that knows nothing of
   /// waits. Callbacks registered with it run on a fiber of their own, or on the one that leaves the scope, before it is
   /// left. They must not wait: `std::stop_callback` tells threads apart, not fibers. In a scope of a plain thread they
-  /// run on the thread that cancels, and a deadline counts when a wait meets it. A cancellation of an outer scope does
-  /// not stop it. To be called by who is in the scope. The first call allocates, and starts a fiber that lives as long
-  /// as the scope.
-  /// It gives way to others then, and is no cancellation point.
+  /// run on the thread that cancels, and when a wait meets the deadline, on a thread that is started for them. A
+  /// cancellation of an outer scope does not stop it. To be called by who is in the scope. The first call allocates,
+  /// and starts a fiber that lives as long as the scope. It gives way to others then, and is no cancellation point.
   /// @throws std::bad_alloc, stack_unavailable
   [[nodiscard]] std::stop_token stop_token();
 
@@ -185,7 +183,7 @@ private:
   void leave() noexcept {
     left_ = true;
     if (from_) unfollow();
-    if (relay_.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
+    if (node_.relay.load(std::memory_order_relaxed) != nullptr) [[unlikely]]
       leave_relay();
     detail::leave_scope(node_);
   }
@@ -198,7 +196,6 @@ private:
 
   mutable detail::scope_node node_;
   std::optional<std::stop_callback<canceller>> from_;
-  std::atomic<detail::stop_relay*> relay_{nullptr};  // owned; made by stop_token()
   bool left_ = false;
 };
 

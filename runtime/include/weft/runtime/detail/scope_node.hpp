@@ -25,6 +25,7 @@ namespace weft::inline v0::detail {
 
 struct fiber_record;
 struct scope_segment;
+class stop_relay;
 
 struct scope_node {
   enum class kind : std::uint8_t {
@@ -39,6 +40,7 @@ struct scope_node {
   /// 0, or how it was cancelled: id | 3 bits of the reason. Nobody else has the id.
   std::atomic<std::uint64_t> state{0};
   std::atomic<time_point::rep> deadline;
+  std::atomic<stop_relay*> relay{nullptr};  ///< of its stop token; owned; written by the context
   scope_node* outer = nullptr;
   wait_ticket* ticket = nullptr;     ///< of the context; in a segment, that of the segment counts
   fiber_record* fiber = nullptr;     ///< of the context; null: a thread
