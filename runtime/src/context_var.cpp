@@ -218,13 +218,12 @@ void refuse_context_end() noexcept {
 }
 
 void leave_things(stack& of) noexcept {
-  destroy_locals(of);
   // Again and again, for destructors may set variables, and ask for values of fiber_locals.
-  while (seen_by_caller() != nullptr) {
+  do {
+    destroy_locals(of);
     cancel_shield const shielded;
     context_ref const last{exchange_seen(nullptr)};
-  }
-  destroy_locals(of);
+  } while (of.locals != nullptr || seen_by_caller() != nullptr);
 }
 
 // --- extras, in which fibers keep them ---

@@ -255,7 +255,7 @@ public:
     try {
       blocked_signals const mask;  // inherited by the thread
       thread_ = std::thread([this] { run(); });
-    } catch (std::system_error const&) {  // NOLINT: there may be one later; meanwhile it is told what is waited for
+    } catch (std::exception const&) {  // NOLINT: there may be one later; meanwhile it is told what is waited for
     }
   }
 

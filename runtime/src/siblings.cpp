@@ -9,7 +9,6 @@
 #include <weft/runtime/waiter.hpp>
 
 #include <string>
-#include <system_error>
 
 namespace weft::inline v0::detail {
 
@@ -20,8 +19,8 @@ void outwait(fiber_record& fiber) noexcept {
   if (fork_watch::in_child()) return;  // it will never end here
   try {
     (void)join(fiber, never, cancellation::ignored);
-  } catch (std::system_error const&) {
-    // A circle of joins: but it has been cancelled, and so goes on from its own.
+  } catch (...) {
+    // A circle of joins, or no memory to say so: but it has been cancelled, and so goes on from its own.
     waiter self{"task", cancellation::ignored};
     wait_node node{self};
     if (!task_end::enlist(fiber.end, node)) return;

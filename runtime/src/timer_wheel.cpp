@@ -18,6 +18,7 @@ std::uint64_t timer_wheel::tick_of(time_point t) noexcept {
 }
 
 void timer_wheel::arm(timer_node& node, time_point deadline) noexcept {
+  deadline = std::max(deadline, time_point{});  // long past all the same, and differences to it do not overflow
   std::lock_guard const lock{lock_};
   node.deadline = deadline;
   node.wheel = this;

@@ -172,14 +172,17 @@ void wait_graph::end_use() noexcept {
 }
 
 void wait_graph::note_held(void const* held) noexcept {
+  if (fork_watch::in_child()) return;
   try {
     std::lock_guard const lock{graph().lock};
+    if (!is_kept()) return;  // not since we were called; nobody would take it out again
     graph().holders[held] = caller();
   } catch (std::bad_alloc const&) {  // NOLINT: it is missing from reports
   }
 }
 
 void wait_graph::note_freed(void const* held) noexcept {
+  if (fork_watch::in_child()) return;  // the ids are others there, and the lock may be held by a thread that is gone
   std::lock_guard const lock{graph().lock};
   auto const at = graph().holders.find(held);
   if (at == graph().holders.end()) return;  // it was locked before this was kept
@@ -251,6 +254,7 @@ void noted_wait::for_group(group_core const& group) noexcept {
 }
 
 void noted_wait::end() noexcept {
+  if (fork_watch::in_child()) return;
   std::lock_guard const lock{graph().lock};
   graph().waits.erase(entry_->who);
   delete std::exchange(entry_, nullptr);

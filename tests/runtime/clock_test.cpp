@@ -73,6 +73,7 @@ TEST_CASE("H25: a deadline past the end of time is never", "[clock][hazard][H25]
   CHECK(add(now, max - 1h) == weft::never);
   CHECK(add(now, max - 1h - 1ns) == weft::never - 1ns);
   CHECK(add(weft::time_point{-1h}, max) <= weft::never);
+  CHECK(add(weft::time_point::min(), 1ns) == weft::time_point::min() + 1ns);
   CHECK(add(weft::never, 1ns) == weft::never);
 }
 

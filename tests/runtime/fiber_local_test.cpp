@@ -9,6 +9,7 @@
 #include "support/throws.hpp"
 #include "support/verify.hpp"
 
+#include <weft/runtime/context_var.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
@@ -313,5 +314,26 @@ TEST_CASE("fibers with and without values come and go", "[fiber_local][stress]")
       for (auto& t : tasks) t.get();
     }
     verify(alive == 0);
+  });
+}
+
+TEST_CASE("a context_var that the last fiber_local sets as it goes is gone before the task has ended",
+          "[fiber_local][context_var]") {
+  static std::shared_ptr<int> const value = std::make_shared<int>(1);
+  static weft::context_var<std::shared_ptr<int>> variable{nullptr};
+  struct sets_it {
+    ~sets_it() { (void)variable.set(value); }
+  };
+  static weft::fiber_local<sets_it> local;
+  struct asks_for_it {
+    asks_for_it() = default;
+    asks_for_it(asks_for_it const&) = default;
+    ~asks_for_it() { (void)*local; }
+  };
+  static weft::context_var<std::shared_ptr<asks_for_it>> asking{nullptr};
+  run_on(some_workers(), [] {
+    auto t = weft::spawn([] { (void)asking.set(std::make_shared<asks_for_it>()); });
+    t.wait();
+    verify(value.use_count() == 1);
   });
 }

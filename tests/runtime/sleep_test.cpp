@@ -75,6 +75,21 @@ TEST_CASE("H25: to sleep for a negative time, none, or no number takes none", "[
   });
 }
 
+TEST_CASE("H25: time points long past on workers that watch each other's timers", "[sleep][hazard][H25]") {
+  run_on(some_workers(), [] {
+    std::vector<weft::task<void>> sleepers;
+    for (int i = 0; i < 4; ++i) {
+      sleepers.push_back(weft::spawn([] {
+        for (std::size_t k = scaled(2'000); k > 0; --k) {
+          weft::sleep_for(1us);
+          weft::sleep_until(weft::time_point::min());
+        }
+      }));
+    }
+    for (auto& s : sleepers) s.get();
+  });
+}
+
 TEST_CASE("H25: to sleep for longer than the clock can count is to sleep until cancelled", "[sleep][hazard][H25]") {
   run_with(weft::testing::in_virtual_time(), [] {
     verify_takes_for_ever([] { weft::sleep_for(std::chrono::nanoseconds::max()); });

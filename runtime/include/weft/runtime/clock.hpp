@@ -43,6 +43,7 @@ template <class Rep, class Period>
 /// `from + d`; a sum past the end of time is `never`, a negative `d` is `from`.
 [[nodiscard]] constexpr time_point add(time_point from, std::chrono::nanoseconds d) noexcept {
   if (d.count() <= 0) return from;
+  if (from < time_point{}) return from + d;
   return d >= never - from ? never : from + d;
 }
 
