@@ -1,6 +1,6 @@
 /// @file
 /// Thread identity under forced migration (H1, H2, H3): what weft knows of the present thread, and what a user reads by
-/// an accessor that is not inlined, must be the present thread's after each of 10^5 migrations. Such bugs are made by
+/// an accessor that is not inlined, must be the present thread's after each of 10^6 migrations. Such bugs are made by
 /// the optimiser: CMakeLists.txt here compiles this file together with all of the library as one translation unit, so
 /// that nothing but weft's own discipline keeps the compiler from carrying an address over a wait.
 
@@ -129,7 +129,7 @@ void wander(std::size_t rounds) {
 
 int check_identity() {
   constexpr std::size_t fibers = 8;
-  auto const wanted = scaled(100'000);
+  auto const wanted = scaled(1'000'000);
   runtime rt{testing::forced_migration({.workers = workers})};
   rt.run([wanted] {
     std::vector<task<void>> tasks;

@@ -24,7 +24,7 @@ using namespace weft::test;
 
 TEST_CASE("H30: fibers start on one worker and return on another", "[hazard][H30][stress]") {
   watchdog dog{"start here, end there"};
-  auto const fibers = scaled(100'000);
+  auto const fibers = scaled(1'000'000);
   std::atomic<std::size_t> moved{0};
   auto const workers = GENERATE(std::size_t{2}, std::size_t{3});
   run_with(weft::testing::forced_migration({.workers = workers}), [&] {

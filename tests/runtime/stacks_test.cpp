@@ -101,13 +101,13 @@ depth_probe probe_here() {
 
 }  // namespace
 
-TEST_CASE("H13: 20000 live fibers with guarded stacks take fewer than 200 mappings", "[stack][hazard][H13]") {
+TEST_CASE("H13: 200000 live fibers with guarded stacks take fewer than 200 mappings", "[stack][hazard][H13]") {
   if (under_sanitizer) return;  // the shadow has mappings of its own
   if (!kernel_installs_guards()) {
     WARN("this kernel has no MADV_GUARD_INSTALL: each guard is a mapping");
     return;
   }
-  constexpr std::size_t fibers = 20'000;
+  constexpr std::size_t fibers = 200'000;
   weft::runtime rt{on(2, {.stack_size = std::size_t{64} * 1024})};
   weft::event gate;
   std::atomic<std::size_t> parked{0};
