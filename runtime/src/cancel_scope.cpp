@@ -70,9 +70,11 @@ public:
     return true;
   }
 
-  /// A wait has met the deadline, maybe under a lock of the user's that callbacks take: they are called elsewhere.
+  /// A wait of a plain thread has met the deadline, maybe under a lock of the user's that callbacks take: they are
+  /// called elsewhere.
   void tell_of_deadline() noexcept {
-    if (has_fiber_) return;  // that one keeps the deadline itself
+    // That one keeps the deadline itself; where a fiber could not have one, they are called when it leaves the scope.
+    if (has_fiber_ || current_fiber() != nullptr) return;
     try {
       blocked_signals const mask;  // inherited by the thread
       stopper_ = std::thread([this] { (void)source_.request_stop(); });

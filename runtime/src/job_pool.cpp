@@ -376,10 +376,13 @@ bool job_pool::close(time_point deadline, cancellation mode) {
     }
   }
   drained_.wait_unlocked();  // by who left last
-  // Those who came too late, and are only being told so. acquire: as in enter().
-  for (unsigned turn = 0; users_.load(std::memory_order_acquire) != closed + drained; ++turn) std_atomics::pause(turn);
   end_threads();
   return true;
+}
+
+void job_pool::await_refused() const noexcept {
+  // acquire: as in enter().
+  for (unsigned turn = 0; users_.load(std::memory_order_acquire) != closed + drained; ++turn) std_atomics::pause(turn);
 }
 
 void job_pool::for_each_running(std::function<void(running_job const&)> const& f) const {

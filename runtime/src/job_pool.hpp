@@ -95,6 +95,8 @@ public:
   /// @returns false, with the threads still there, at the deadline
   /// @throws cancelled  with cancellation::heeded
   bool close(time_point deadline, cancellation mode);
+  /// After close(), before the pool goes: waits for those who came too late, and are only being told so.
+  void await_refused() const noexcept;
   /// Calls `f` for each job that runs. Under the pool's lock: `f` must be short, and not call the pool.
   void for_each_running(std::function<void(running_job const&)> const& f) const;
   /// Says on stderr what the pool waits for.

@@ -54,6 +54,7 @@ offload_pool::~offload_pool() {
   while (!pool_->close(reports ? detail::deadline_after(report_every_) : never, cancellation::ignored)) {
     pool_->report("is being destroyed, and waits");
   }
+  pool_->await_refused();
 }
 
 bool offload_pool::stop(time_point deadline) {

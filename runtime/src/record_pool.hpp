@@ -106,9 +106,6 @@ public:
   static void set_live(fiber_record& record) noexcept {
     std::atomic_ref{record.live}.store(1, std::memory_order_release);  // publishes the record to for_each_live()
   }
-  static void set_alive(fiber_record& record) noexcept {
-    std::atomic_ref{record.live}.store(1, std::memory_order_relaxed);  // as set_dead()
-  }
   static void set_dead(fiber_record& record) noexcept {
     // relaxed: a hint. Cancelling an ended fiber does nothing, and one that has begun in its place is to end, too.
     std::atomic_ref{record.live}.store(0, std::memory_order_relaxed);

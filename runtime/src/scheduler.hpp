@@ -100,6 +100,13 @@ public:
       note_end_slowly();
   }
 
+  /// For an end that was noted before it was counted.
+  void announce_end() noexcept {
+    // relaxed: drain() looks again every so often.
+    if ((ends_.load(std::memory_order_relaxed) & ends_announced) != 0) [[unlikely]]
+      drained_.notify_all();
+  }
+
   /// Calls `f` for each live fiber. None of those ends, and no record of those is freed, before this returns. Fibers
   /// whose ends are under way, or that are just being spawned, may be missing.
   ///

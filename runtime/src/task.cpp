@@ -122,7 +122,7 @@ bool settle_result(fiber_record& record, stack& on, scheduler& home) noexcept {
   record_pool::set_dead(record);
   home.note_end();
   if (task_end::hold(record.end)) return true;
-  record_pool::set_alive(record);
+  record_pool::set_live(record);
   record.type->drop_result(record);
   if (record.leaves_things) leave_things(on);
   return false;
@@ -384,6 +384,8 @@ void cancel(fiber_record& fiber, cancel_reason reason) noexcept {
 }
 
 void release_handle(fiber_record& fiber) noexcept {
+  // Its worker, which is not there, may have been at the last step of one that has not ended.
+  if (fork_watch::in_child() && !task_end::has_ended(fiber.end)) return;
   if (task_end::let_go(fiber.end)) free_record(fiber);
 }
 

@@ -330,18 +330,20 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   start_task(fiber);
   if (fiber.leaves_things) [[unlikely]]
     leave_things(*own);
-  bool const held = leaves_result(fiber) && settle_result(fiber, *own, current_worker()->home);
-  w = current_worker();
   if constexpr (Measured) {
     auto const depth = depth_of(*own);
+    w = current_worker();
     under_identity const scheduler_code{w->identity};
     w->home.gauge.add(fiber, depth);
   }
+  bool const held = leaves_result(fiber) && settle_result(fiber, *own, current_worker()->home);
+  w = current_worker();
   w->current = nullptr;
   door::add_one(w->finished);
   joiner = fiber.joiner_aside ? &fiber.aside->joiner() : nullptr;
   if (held) {
     end_held_task(fiber);
+    w->home.announce_end();
   } else {
     end_task(fiber, w->home);
   }  // the record may be gone

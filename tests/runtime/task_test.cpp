@@ -670,6 +670,33 @@ TEST_CASE("rule 17: a result that waits when it is destroyed goes on its fiber, 
   });
 }
 
+TEST_CASE("rule 17: the result of a detached task goes before the fiber_locals that it refers to", "[task][rule17]") {
+  static weft::fiber_local<std::shared_ptr<int>> local;
+  run_on(some_workers(), [] {
+    weft::event gone;
+    struct refers {
+      std::shared_ptr<int>* to;
+      weft::event* gone;
+      refers(std::shared_ptr<int>& what, weft::event& tells) : to(&what), gone(&tells) {}
+      refers(refers&& other) noexcept : to(std::exchange(other.to, nullptr)), gone(other.gone) {}
+      ~refers() {
+        if (to == nullptr) return;
+        verify(*to != nullptr && **to == 7);
+        gone->set();
+      }
+    };
+    weft::event detached;
+    auto t = weft::spawn([&] {
+      detached.wait();
+      *local = std::make_shared<int>(7);
+      return refers{*local, gone};
+    });
+    t.detach();
+    detached.set();
+    gone.wait();
+  });
+}
+
 TEST_CASE("rule 17: tasks that own tasks are detached while they end", "[task][rule17][stress]") {
   run_on(some_workers(), [] {
     std::atomic<std::size_t> live{0};

@@ -72,6 +72,8 @@ struct task_record final : Base {
     F callable;
   };
 
+  static constexpr bool trivial = std::is_trivially_destructible_v<typename result_record<T>::stored>;
+
   static void run(fiber_record& header, std::exception_ptr const* instead) noexcept {
     auto& self = static_cast<task_record&>(header);
     if (instead != nullptr) {
@@ -92,6 +94,10 @@ struct task_record final : Base {
       }
     }
     self.callable.~F();
+    // Nobody will take it: it goes while what belongs to the fiber is there.
+    if constexpr (!trivial) {
+      if ((self.end.flags() & fiber_record::detached) != 0) drop_result(self);
+    }
   }
   static void destroy(fiber_record& header) noexcept { static_cast<task_record&>(header).~task_record(); }
   static void drop_result(fiber_record& header) noexcept {
@@ -101,7 +107,6 @@ struct task_record final : Base {
     std::destroy_at(std::addressof(self.value));
   }
 
-  static constexpr bool trivial = std::is_trivially_destructible_v<typename result_record<T>::stored>;
   static constexpr record_type type_of{
       &run,           trivial ? nullptr : &destroy, trivial ? nullptr : &drop_result, name_of_callable<F>(),
       Base::in_group, is_sibling_callable<F>};
