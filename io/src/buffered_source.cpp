@@ -99,7 +99,16 @@ std::string buffered_source::read_until(std::string_view delimiter, std::size_t 
 
 std::optional<std::string> buffered_source::read_line(std::size_t limit, std::error_code& ec) {
   std::size_t length = 0;
-  auto const result = look_for("\n", limit, length, ec);
+  auto result = look_for("\n", limit, length, ec);
+  // Without an end the last line may be as long as the limit: that nothing follows has to be seen.
+  if (result == looked::too_long && ahead_.size() == limit) {
+    ec.clear();
+    if (!fill(ec)) {
+      result = looked::ended;
+    } else {
+      ec = overrun_code();
+    }
+  }
   if (ec || length == 0) return {};
   auto line = buffered().substr(0, length);
   if (result == looked::found) {

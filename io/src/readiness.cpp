@@ -19,7 +19,15 @@ char const* doing_what(readiness what) noexcept {
 
 [[noreturn]] void throw_not_ready(std::error_code why, readiness what) { io::throw_error(why, {doing_what(what)}); }
 
-constexpr short event_of(readiness what) noexcept { return what == readiness::readable ? POLLIN : POLLOUT; }
+/// Asks without waiting, and again after a signal.
+template <class Calls>
+int poll_now(Calls& calls, int number, readiness what) {
+  int happened = 0;
+  do {
+    happened = calls.poll(number, what == readiness::readable ? POLLIN : POLLOUT);
+  } while (happened == -EINTR);
+  return happened;
+}
 
 }  // namespace
 
@@ -30,13 +38,13 @@ bool readiness_wait::try_now() const {
       throw error("weft: descriptors belong to the world outside, and cannot be waited for in a simulation");
     }
     // A number below 0 would be passed over.
-    happened = of_.number_ < 0 ? POLLNVAL : kernel_calls().poll(of_.number_, event_of(what_));
+    happened = of_.number_ < 0 ? POLLNVAL : poll_now(kernel_calls(), of_.number_, what_);
   } else {
     auto* const polled = of_.object_->polled();
     if (polled == nullptr) throw_not_ready(closed_error(), what_);
     polled_descriptor::use const in_use{*polled};
     if (!in_use) throw_not_ready(closed_error(), what_);
-    happened = of_.object_->calls().poll(polled->number(), event_of(what_));
+    happened = poll_now(of_.object_->calls(), polled->number(), what_);
     if (happened == -ENOSYS) return polled->seems_ready(what_);
     // What is remembered is corrected: enroll() goes by it, and so does the read that follows. Should it have become
     // ready just now, it is reported again.
@@ -82,10 +90,8 @@ bool readiness_wait::withdraw() noexcept {
     chosen = node_.chosen;  // it does not change any more; and who was chosen is in line no more, but linked otherwise
     if (!chosen) polled_->leave_line(what_, node_);
     closed_ = !in_use_->resume();
-    if (chosen) {
-      failure_ = nullptr;
-      if (!closed_) polled_->not_exhausted(what_);
-    }
+    // After a failure of ours we may have been chosen by that alone. It counts: an event would be reported again.
+    if (chosen && !closed_) polled_->not_exhausted(what_);
     in_use_.reset();
   }
   watched_.reset();
@@ -100,14 +106,16 @@ void readiness_wait::check() {
 bool wait_ready(io::pollable of, readiness what, time_point until) {
   check_cancelled();
   readiness_wait waiting{of, what};
-  if (waiting.try_now()) return true;
-  if (until != never && until <= deadline_after(std::chrono::nanoseconds{0})) return false;
-  waiter self{what == readiness::readable ? "readable descriptor" : "writable descriptor"};
-  auto const cause = waiting.enroll(self) ? wake_cause::notified : self.wait(until);
-  (void)waiting.withdraw();
-  self.rethrow(cause);
-  if (cause == wake_cause::timed_out) return false;
-  waiting.check();
+  // Again after a wait: another's failure to watch the descriptor, too, wakes all who wait for it.
+  while (!waiting.try_now()) {
+    if (until != never && until <= deadline_after(std::chrono::nanoseconds{0})) return false;
+    waiter self{what == readiness::readable ? "readable descriptor" : "writable descriptor"};
+    auto const cause = waiting.enroll(self) ? wake_cause::notified : self.wait(until);
+    (void)waiting.withdraw();
+    self.rethrow(cause);
+    if (cause == wake_cause::timed_out) return false;
+    waiting.check();
+  }
   return true;
 }
 

@@ -88,6 +88,7 @@ polled_descriptor::use::~use() { of_.drop(one_reference + one_use); }
 bool polled_descriptor::close() noexcept {
   // acq_rel: whoever uses the number either was counted before, or sees that it is closed.
   bool const first = !is_closed(word_.fetch_or(closed_bit, std::memory_order_acq_rel));
+  if (fork_watch::in_child()) return first;  // those who waited, or were in a call, are not there
   for (auto const what : both_directions) wake_all(what, true);
   // acquire: pairs with drop() and wait(): the calls that used the number are over. None blocks for longer than a
   // worker takes to wake up, see lock_from_outside().
@@ -214,7 +215,11 @@ descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadl
     of_.arm(what);
   } catch (...) {
     // Somebody may have claimed the wait meanwhile, and is about to wake it.
-    if (!self.claim()) (void)self.wait();
+    if (!self.claim()) {
+      pause();  // it may be close(), which waits for us
+      (void)self.wait();
+      (void)resume();
+    }
     of_.leave_line(what, node);
     throw;
   }

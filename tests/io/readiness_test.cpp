@@ -133,6 +133,34 @@ TEST_CASE("without a descriptor left a read says so, and waits when there is one
   });
 }
 
+TEST_CASE("without a descriptor left a wait for a number that is waited for already says so",
+          "[io][readiness][bad-input]") {
+  run_with({.workers = 1}, [] {
+    two_ends ends;
+    auto beside = weft::spawn(eagerly, [&] { wait_readable(ends.end(0)); });  // whom the loop watches first
+    rlimit before{};
+    verify(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    int const lowest_free = ::dup(0);
+    ::close(lowest_free);
+    rlimit const none_left{static_cast<rlim_t>(lowest_free), before.rlim_max};
+    verify(::setrlimit(RLIMIT_NOFILE, &none_left) == 0);
+    std::error_code ec;
+    (void)wait_readable(ends.end(0), ec);
+    verify(ec == std::errc::too_many_files_open);
+    bool selected = false;
+    try {
+      (void)weft::select(weft::on_readable(ends.end(0), [&] { selected = true; }));
+    } catch (std::system_error const& e) {
+      ec = e.code();
+    }
+    verify(!selected && ec == std::errc::too_many_files_open);
+    verify(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    ends.send(1);
+    wait_readable(ends.end(0));
+    beside.get();
+  });
+}
+
 TEST_CASE("what is ready needs no waiting, and is so again until it is read", "[io][readiness]") {
   run_on(some_workers(), [] {
     two_ends ends;

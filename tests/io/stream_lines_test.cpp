@@ -110,7 +110,10 @@ TEST_CASE("what is over the limit stays readable", "[io][stream]") {
     CHECK(three == "678");
     CHECK(here.read_line(2, ec) == "9");
     CHECK_FALSE(ec);
-    CHECK(here.read_all(3) == "abc");
+    CHECK_THROWS_AS(here.read_line(2), weft::limit_overrun);
+    CHECK(here.read_line(3) == "abc");  // the last, without an end
+    CHECK(here.read_line(0) == std::nullopt);
+    CHECK(here.read_all(3).empty());
     CHECK(here.read_all(0).empty());
     CHECK(here.buffered() == 0);
   });

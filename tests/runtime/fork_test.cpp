@@ -9,6 +9,8 @@
 #include "support/run_on.hpp"
 #include "support/verify.hpp"
 
+#include <weft/io/tcp_listener.hpp>
+#include <weft/io/tcp_stream.hpp>
 #include <weft/runtime/detail/descriptor_wait.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/inspect.hpp>
@@ -220,6 +222,31 @@ TEST_CASE("rule 23: in a child forked by a plain thread every call fails, and no
     CHECK(running.get() == 1);
   }
   rt->shutdown();
+}
+
+TEST_CASE("rule 23: a child closes its copies of sockets for which fibers of the other wait",
+          "[runtime][rule23][hazard][H21]") {
+  weft::runtime rt{on(some_workers())};
+  std::optional<weft::io::tcp_listener> listener;
+  rt.run([&] { listener.emplace(weft::io::tcp_listener::bind({weft::io::ip_address::loopback_v4(), 0})); });
+  weft::event about_to_wait;
+  auto server = rt.spawn([&] {
+    about_to_wait.set();
+    return listener->accept().is_open();
+  });
+  about_to_wait.wait();
+  std::size_t const rounds = under_sanitizer ? 4 : 16;
+  for (std::size_t round = 0; round < rounds; ++round) {
+    rt.run([] { weft::yield(); });
+    auto const end = fork_and_wait([&] {
+      listener.reset();
+      ::_exit(0);
+    });
+    CHECK(end.exited);
+    CHECK(end.status == 0);
+  }
+  rt.run([&] { (void)weft::io::tcp_stream::connect(listener->local_endpoint()); });
+  CHECK(server.get());
 }
 
 TEST_CASE("rule 23: in a child forked by a pool thread calls fail, and the job's end aborts",

@@ -157,6 +157,7 @@ serve_summary serve(L& listener, Handler&& handler, serve_options const& options
     (void)cancel_scope{options.stop}.run(
         [&] { broken = detail::accept_all(listener, handler, options, handlers, permits, summary); });
   } catch (cancelled const& c) {
+    listener.close();  // before the handlers, which may take their time
     handlers.cancel(c.reason());
     throw;
   }
