@@ -123,9 +123,14 @@ TEST_CASE("calls that are due later are not waited for", "[run]") {
 TEST_CASE("an exception that nobody collected is told on stderr: the name, and what the callable is", "[run]") {
   auto const d = run_in_child([] {
     weft::run([] {
-      weft::spawn({.name = "forgotten"}, [] { throw std::runtime_error("went wrong"); }).detach();
-      weft::spawn([] { throw 5; }).detach();
-      for (int i = 0; i < 10; ++i) weft::yield();
+      std::atomic<int> begun{0};
+      auto const fail = [&begun](auto what) {
+        ++begun;
+        throw what;
+      };
+      weft::spawn({.name = "forgotten"}, [&fail] { fail(std::runtime_error("went wrong")); }).detach();
+      weft::spawn([&fail] { fail(5); }).detach();
+      while (begun.load() != 2) weft::yield();
     });
   });
   CHECK(d.exited);
@@ -139,12 +144,17 @@ TEST_CASE("an exception that nobody collected is told on stderr: the name, and w
 }
 
 TEST_CASE("in debug mode it is told where that task was spawned", "[run][debug]") {
-  auto const line = std::to_string(__LINE__ + 4);
+  auto const line = std::to_string(__LINE__ + 9);
   auto const d = run_in_child([] {
     weft::run(
         [] {
-          weft::spawn({.name = "forgotten"}, [] { throw std::runtime_error("went wrong"); }).detach();
-          for (int i = 0; i < 10; ++i) weft::yield();
+          std::atomic<bool> begun{false};
+          auto const fail = [&begun] {
+            begun = true;
+            throw std::runtime_error("went wrong");
+          };
+          weft::spawn({.name = "forgotten"}, fail).detach();
+          while (!begun.load()) weft::yield();
         },
         {.debug = true});
   });
