@@ -60,6 +60,23 @@ connection connected_pair() {
   return {std::move(here), listener.accept()};
 }
 
+/// While it lives no descriptor can be opened.
+class no_descriptor_left {
+public:
+  no_descriptor_left() {
+    verify(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    int const lowest_free = ::dup(0);
+    ::close(lowest_free);
+    rlimit const none_left{static_cast<rlim_t>(lowest_free), before_.rlim_max};
+    verify(::setrlimit(RLIMIT_NOFILE, &none_left) == 0);
+  }
+  no_descriptor_left(no_descriptor_left const&) = delete;
+  ~no_descriptor_left() { (void)::setrlimit(RLIMIT_NOFILE, &before_); }
+
+private:
+  rlimit before_{};
+};
+
 /// What a select that waits for `of` throws.
 std::error_code code_of_select(tcp_stream const& of) {
   try {
@@ -113,17 +130,12 @@ TEST_CASE("without a descriptor left a read says so, and waits when there is one
   run_with({.workers = 1}, [] {
     auto c = connected_pair();
     auto beside = weft::spawn(eagerly, [&] { wait_readable(c.there.native_handle()); });  // whom the loop watches first
-    rlimit before{};
-    verify(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-    int const lowest_free = ::dup(0);
-    ::close(lowest_free);
-    rlimit const none_left{static_cast<rlim_t>(lowest_free), before.rlim_max};
-    verify(::setrlimit(RLIMIT_NOFILE, &none_left) == 0);
+    std::optional<no_descriptor_left> none_left{std::in_place};
     std::array<char, 8> bytes{};
     std::error_code ec;
     (void)c.there.read_some(std::as_writable_bytes(std::span{bytes}), ec);
     verify(ec == std::errc::too_many_files_open);
-    verify(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    none_left.reset();
     auto reader = weft::spawn(eagerly, [&] { return c.there.read_some(std::as_writable_bytes(std::span{bytes})); });
     verify(!reader.ready());
     c.here.write_all("x");
@@ -138,12 +150,7 @@ TEST_CASE("without a descriptor left a wait for a number that is waited for alre
   run_with({.workers = 1}, [] {
     two_ends ends;
     auto beside = weft::spawn(eagerly, [&] { wait_readable(ends.end(0)); });  // whom the loop watches first
-    rlimit before{};
-    verify(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-    int const lowest_free = ::dup(0);
-    ::close(lowest_free);
-    rlimit const none_left{static_cast<rlim_t>(lowest_free), before.rlim_max};
-    verify(::setrlimit(RLIMIT_NOFILE, &none_left) == 0);
+    std::optional<no_descriptor_left> none_left{std::in_place};
     std::error_code ec;
     (void)wait_readable(ends.end(0), ec);
     verify(ec == std::errc::too_many_files_open);
@@ -154,7 +161,7 @@ TEST_CASE("without a descriptor left a wait for a number that is waited for alre
       ec = e.code();
     }
     verify(!selected && ec == std::errc::too_many_files_open);
-    verify(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    none_left.reset();
     ends.send(1);
     wait_readable(ends.end(0));
     beside.get();
