@@ -60,7 +60,9 @@ struct longest_wait {
   }
 };
 
-/// Wants the lock again at once, and lets others run while it has it, so that they find it taken.
+/// Wants the lock again at once, and lets others run while it has it, so that they find it taken. `taken` belongs to
+/// who has the lock. `seen` is a copy of it for who has not: relaxed, for it orders nothing and pairs with nothing. It
+/// is stored under the lock and loaded before the lock is asked for, and so never ahead of what `taken` is then.
 template <class Mutex, class Yield>
 longest_wait want_it(Mutex& mutex, std::uint64_t& taken, std::atomic<std::uint64_t>& seen, Yield yield) {
   constexpr int times = 1'000;
