@@ -201,6 +201,19 @@ std::int64_t record_cache::out() const noexcept {
   return out;
 }
 
+void* record_cache::take(std::size_t bytes) {
+  auto const size_class = class_of_size(bytes);
+  if (size_class >= record_pool::classes) {
+    void* const large = pool_.take_large(bytes);
+    taken_.add(1);
+    sanitizer_release(large);  // as in take_at_hand()
+    forget_poison(large, bytes);
+    return large;
+  }
+  if (lists_[size_class].head == nullptr) fill(size_class);
+  return take_at_hand(bytes);
+}
+
 void record_cache::fill(std::size_t size_class) {
   auto& list = lists_[size_class];
   list.head = pool_.take(size_class, batch);

@@ -169,26 +169,24 @@ public:
   record_cache(record_cache const&) = delete;
   ~record_cache() { flush(); }
 
-  /// @throws std::bad_alloc
-  [[nodiscard]] void* take(std::size_t bytes) {
+  /// @returns null if there is none at hand
+  [[nodiscard, gnu::always_inline]] void* take_at_hand(std::size_t bytes) noexcept {
     auto const size_class = class_of_size(bytes);
-    if (size_class >= record_pool::classes) [[unlikely]] {
-      void* const large = pool_.take_large(bytes);
-      taken_.add(1);
-      sanitizer_release(large);  // to the fiber on whose behalf this is
-      forget_poison(large, bytes);
-      return large;
-    }
+    if (size_class >= record_pool::classes) [[unlikely]]
+      return nullptr;
     auto& list = lists_[size_class];
-    if (list.head == nullptr) [[unlikely]]
-      fill(size_class);
     fiber_record* const r = list.head;
+    if (r == nullptr) [[unlikely]]
+      return nullptr;
     list.head = r->next;
     list.count.add(-1);
-    sanitizer_release(r);  // as above
+    sanitizer_release(r);  // to the fiber on whose behalf this is
     forget_poison(r, bytes);
     return r;
   }
+
+  /// @throws std::bad_alloc
+  [[nodiscard]] void* take(std::size_t bytes);
 
   void give(void* record, std::size_t size_class) noexcept {
     auto* const r = static_cast<fiber_record*>(record);

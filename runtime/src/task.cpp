@@ -139,7 +139,7 @@ namespace {
 
 [[gnu::noinline]] bool join_slowly(fiber_record& fiber, bool on_worker, fiber_record* self, time_point deadline,
                                    cancellation mode);
-bool may_step_aside(fiber_record const& self, cancellation mode) noexcept;
+bool may_step_aside(worker const& on, fiber_record const& self, cancellation mode) noexcept;
 
 /// Walks along the joins from one fiber to the next. Who stops joining, and may then free what it joined, waits while
 /// somebody walks.
@@ -224,8 +224,10 @@ namespace {
 
 }  // namespace
 
-[[gnu::noinline]] reserved_record reserve_record(std::size_t size) {
-  worker* const w = entry_worker();
+namespace {
+
+/// A function of its own, like others below to which a caller goes over at its end: so the caller needs no frame.
+[[gnu::noinline]] reserved_record reserve_slowly(worker* w, std::size_t size) {
   if (w == nullptr || w->current == nullptr) refuse_spawn(nullptr);
   if (w->home.entrance.closed()) refuse_spawn(&w->home);
   reserved_record reserved{nullptr, w};
@@ -235,6 +237,23 @@ namespace {
   }
   sanitizer_acquire(reserved.memory);
   return reserved;
+}
+
+}  // namespace
+
+[[gnu::noinline]] reserved_record reserve_record(std::size_t size) {
+  worker* const w = entry_worker();
+  if (w == nullptr || w->current == nullptr || w->home.entrance.closed()) [[unlikely]]
+    return reserve_slowly(w, size);
+  void* at_hand = nullptr;
+  {
+    under_identity const scheduler_code{w->identity};
+    at_hand = w->records.take_at_hand(size);
+  }
+  if (at_hand == nullptr) [[unlikely]]
+    return reserve_slowly(w, size);
+  sanitizer_acquire(at_hand);
+  return {at_hand, w};
 }
 
 void* reserve_record(scheduler* home, std::size_t size, std::size_t stack_size) {
@@ -252,14 +271,21 @@ void* reserve_record(scheduler* home, std::size_t size, std::size_t stack_size) 
   return memory;
 }
 
-[[gnu::noinline]] void discard_record(void* memory, std::uint8_t size_class) noexcept {
+namespace {
+
+[[gnu::always_inline]] inline void discard(void* memory, std::uint8_t size_class) noexcept {
   worker* const w = entry_worker();
   auto* const pool = record_pool::of(memory);
-  if (w == nullptr || !w->records.is_of(pool)) return pool->give_one(memory, size_class);
+  if (w == nullptr || !w->records.is_of(pool)) [[unlikely]]
+    return pool->give_one(memory, size_class);
   sanitizer_release(memory);
   under_identity const scheduler_code{w->identity};
   w->records.give(memory, size_class);
 }
+
+}  // namespace
+
+[[gnu::noinline]] void discard_record(void* memory, std::uint8_t size_class) noexcept { discard(memory, size_class); }
 
 namespace {
 
@@ -284,10 +310,11 @@ std::uint64_t count_spawn(worker& w) noexcept {
 namespace {
 
 [[gnu::always_inline]] inline void enrol(fiber_record& record, worker& w) noexcept {
-  record.stack_class = w.home.default_stack_class;
+  scheduler& home = w.home;
+  record.stack_class = home.default_stack_class;
   record.parent = w.current->id;
   record.id = count_spawn(w);
-  prepare(record, w.home);
+  prepare(record, home);
 }
 
 [[gnu::always_inline]] inline void submit_here(fiber_record& record, worker* w) noexcept {
@@ -389,15 +416,30 @@ void release_handle(fiber_record& fiber) noexcept {
   if (task_end::let_go(fiber.end)) free_record(fiber);
 }
 
+namespace {
+
+[[gnu::noinline]] bool join_ended() {
+  check_cancelled();
+  return true;
+}
+
+[[gnu::noinline]] bool join_unended(fiber_record& fiber, worker* on, time_point deadline, cancellation mode) {
+  fiber_record* const self = on != nullptr ? on->current.get() : nullptr;
+  if (self != nullptr && deadline == never && may_step_aside(*on, *self, mode))
+    return worker::join(on, *self, fiber, mode);
+  return join_slowly(fiber, on != nullptr, self, deadline, mode);
+}
+
+}  // namespace
+
 [[gnu::noinline]] bool join(fiber_record& fiber, time_point deadline, cancellation mode) {
   worker* const on = entry_worker();
+  if (!task_end::has_ended(fiber.end)) return join_unended(fiber, on, deadline, mode);
+  if (mode == cancellation::ignored) return true;
   fiber_record* const self = on != nullptr ? on->current.get() : nullptr;
-  if (task_end::has_ended(fiber.end)) [[likely]] {
-    if (mode == cancellation::heeded && (self == nullptr || self->ticket.must_look())) check_cancelled();
-    return true;
-  }
-  if (self != nullptr && deadline == never && may_step_aside(*self, mode)) return worker::join(on, *self, fiber, mode);
-  return join_slowly(fiber, on != nullptr, self, deadline, mode);
+  if (self == nullptr || self->ticket.must_look()) [[unlikely]]
+    return join_ended();
+  return true;
 }
 
 namespace {
@@ -472,9 +514,9 @@ namespace {
 
 /// Not where the wait has scopes to look at: a deadline, say, needs a timer. That goes for a wait in a destructor, too,
 /// where exceptions in flight decide which of them count.
-bool may_step_aside(fiber_record const& self, cancellation mode) noexcept {
+bool may_step_aside(worker const& on, fiber_record const& self, cancellation mode) noexcept {
   if (mode == cancellation::ignored) return true;
-  return !self.ticket.must_look() && (self.place->scopes == nullptr || std::uncaught_exceptions() == 0);
+  return !self.ticket.must_look() && (self.place->scopes == nullptr || on.exceptions()->uncaught == 0);
 }
 
 /// Waits in line.  @returns whether the fiber has ended; otherwise `deadline` has passed
@@ -558,15 +600,25 @@ namespace {
   }
 }
 
-}  // namespace
+/// Whether there is nothing to destroy in a record that has ended, nor to report.
+bool is_bare(fiber_record const& record) noexcept {
+  return !record.error && record.extras.load(std::memory_order_relaxed) == nullptr && record.type->destroy == nullptr;
+}
 
-void cancel_and_join(fiber_record& fiber) noexcept {
+[[gnu::noinline]] void cancel_and_join_slowly(fiber_record& fiber) noexcept {
   if (!task_end::has_ended(fiber.end)) {
     if (!fork_watch::in_child()) cancel(fiber, cancel_reason::handle_dropped);
     if (!join_shielded(fiber)) [[unlikely]]
       return release_handle(fiber);
   }
   free_record(fiber);
+}
+
+}  // namespace
+
+void cancel_and_join(fiber_record& fiber) noexcept {
+  if (!task_end::has_ended(fiber.end) || !is_bare(fiber)) return cancel_and_join_slowly(fiber);
+  discard(&fiber, fiber.size_class);
 }
 
 void join_and_release(fiber_record& fiber) noexcept {

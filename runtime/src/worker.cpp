@@ -88,12 +88,26 @@ void worker::abandon() noexcept {
 }
 
 /// What runs next here, or null. The slot goes first; then the ring, in order; then what others put aside for us.
-fiber_record* worker::pick_next() noexcept {
+/// The commonest case in line: nothing is in the slot, and the time is not to be looked at.
+[[gnu::always_inline]] inline fiber_record* worker::pick_in_line() noexcept {
+  auto const ticks = ticks_.get();
+  bool const plain = (ticks & glance_mask) != 1 && slot_.look() == nullptr && returning.empty() && ring_.has_leased();
+  if (!plain) [[unlikely]]
+    return pick_slowly();
+  fiber_record* const fiber = ring_.take_leased();
+  ticks_ = ticks - 1;
+  slot_turns_ = 0;
+  return fiber != nullptr ? fiber : pick_outside_ring();
+}
+
+fiber_record* worker::pick_next() noexcept { return pick_in_line(); }
+
+[[gnu::noinline]] fiber_record* worker::pick_slowly() noexcept {
   if (in_order_) [[unlikely]]
     return pick_in_order();
-  ticks_ = ticks_ - 1;
-  if ((ticks_ & glance_mask) == 0) [[unlikely]] {
-    if (ticks_ == 0 || coarse_now() - last_tick_ > longest_without_tick) {
+  auto const ticks = ticks_.add(-1U);
+  if ((ticks & glance_mask) == 0) [[unlikely]] {
+    if (ticks == 0 || coarse_now() - last_tick_ > longest_without_tick) {
       fiber_record* const fiber = tick();
       leaving_ = last_now() >= leave_at_;
       if (fiber != nullptr && !leaving_) return fiber;
@@ -114,9 +128,13 @@ fiber_record* worker::pick_next() noexcept {
     }
   }
   slot_turns_ = 0;
-  if (fiber_record* const fiber = ring_.take()) return fiber;
-  if (fiber_record* const fiber = take_slot()) return fiber;
-  return take_from_others();
+  fiber_record* const fiber = ring_.take();
+  return fiber != nullptr ? fiber : pick_outside_ring();
+}
+
+[[gnu::noinline]] fiber_record* worker::pick_outside_ring() noexcept {
+  fiber_record* const fiber = take_slot();
+  return fiber != nullptr ? fiber : take_from_others();
 }
 
 [[gnu::always_inline]] inline void worker::push_in_line(fiber_record& fiber) noexcept {
@@ -362,7 +380,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline worker* worker::run_fiber(work
   if (starter != nullptr && joiner == nullptr) [[unlikely]]
     joiner = take_back(*starter);
   if (joiner == nullptr) [[likely]]
-    return pick_next();
+    return sanitized ? pick_next() : pick_in_line();  // as in land()
   ticks_ = ticks_ - 1;
   if ((ticks_ & glance_mask) != 0) [[likely]]
     return joiner;
@@ -403,7 +421,10 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::base_loop(transfe
     fiber_record* joiner = nullptr;
     for (;;) {
       w = run_fiber<Measured>(w, *next, joiner);
-      next = w->after_end(joiner, std::exchange(own->starter, nullptr));
+      fiber_record* const starter = own->starter;
+      if (starter != nullptr) [[unlikely]]
+        own->starter = nullptr;
+      next = w->after_end(joiner, starter);
       if (next == nullptr || next->place != nullptr || next->stack_class != own->size_class) break;
       next->place = own;
       next->last_worker = w->index;
@@ -614,11 +635,13 @@ bool worker::goes_first(fiber_record& joiner) noexcept {
 }
 
 /// Who joins one task after another would park again for each that has not begun. So where a joiner is next, new tasks
-/// of its own that lead the queue run first, in place, one after another; but not for long.
+/// of its own that lead the queue run first, in place, one after another; but not for long. The clock costs as much as
+/// a short task: it is read after the first of them, and after each eighth that follows.
 /// @returns one of them, or null
 [[gnu::noinline]] fiber_record* worker::take_joiners_task() noexcept {
   constexpr std::uint64_t long_time = 200'000;  // 50 to 200 us
-  fiber_record* const front = coarse_now() - joiner_since_ > long_time ? nullptr : ring_.take();
+  bool const looks = joiners_tasks_++ % 8 == 1;
+  fiber_record* const front = looks && coarse_now() - joiner_since_ > long_time ? nullptr : ring_.take();
   if (front == nullptr || (front->parent == joiner_id_ && front->place == nullptr)) return front;
   joiner_ = nullptr;
   return ring_.put_back(front) ? nullptr : front;
@@ -626,9 +649,8 @@ bool worker::goes_first(fiber_record& joiner) noexcept {
 
 /// Small, and without a call but at its end, so that it needs no frame.
 void worker::enqueue_new(fiber_record& fiber) noexcept {
-  if (!steals_ || !ring_.has_room()) [[unlikely]]
+  if (!steals_ || !ring_.push_in_room(&fiber)) [[unlikely]]
     return enqueue(fiber, placement::back);
-  ring_.push_in_room(&fiber);
   if (!about_to_run_ && home.idle.wanted()) [[unlikely]]
     home.wake_picked();
 }
@@ -643,6 +665,7 @@ void worker::enqueue(fiber_record& fiber, placement where) noexcept {
       joiner_ = &fiber;
       joiner_id_ = fiber.id;
       joiner_since_ = coarse_now();
+      joiners_tasks_ = 0;
     }
     return put_next(fiber);
   }

@@ -145,6 +145,9 @@ private:
   bool find_other_place(fiber_record& fiber) noexcept;
   void* enter(fiber_record& fiber) noexcept;
   fiber_record* pick_next() noexcept;
+  fiber_record* pick_in_line() noexcept;
+  fiber_record* pick_slowly() noexcept;
+  fiber_record* pick_outside_ring() noexcept;
   fiber_record* pick_in_order() noexcept;
   void tell_step(fiber_record const& fiber) const noexcept;
   fiber_record* tick() noexcept;
@@ -242,6 +245,7 @@ private:
   fiber_record const* joiner_ = nullptr;  // put there last as one; only compared: it may be gone
   std::uint64_t joiner_id_ = 0;           // its id
   std::uint64_t joiner_since_ = 0;        // on the coarse clock
+  unsigned joiners_tasks_ = 0;            // that have run before it since
   ordered_queue ordered_;                 // in place of the ring and the slot, with scheduling::fifo
   basic_ring<fiber_record*, ring_capacity> ring_;
   std::vector<std::uint64_t> seen_progress_;  // of each neighbour, when it was last looked after

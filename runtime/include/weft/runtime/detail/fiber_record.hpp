@@ -86,6 +86,7 @@ struct alignas(cache_line) fiber_record {
   bool collected : 1 = false;            ///< the handle's owner has taken the result, or seen the exception
   bool cancelled_unstarted : 1 = false;  ///< as `error`: which then is one for all, and carries no scope
   bool leaves_things : 1 = false;        ///< extras or fiber_local values, to be seen to at its end
+  std::uint8_t unused_flags : 4 = 0;     ///< so that the constructor writes a byte, and need not read it
   std::uint8_t live;  ///< see record_pool; not the constructor's to write, for others read it at any time
 
   /// Before the fiber is queued, or by the fiber itself.

@@ -28,7 +28,7 @@ public:
 
   /// Whether new work, already queued, is worth a wake(). Any thread.
   [[nodiscard]] bool wanted() noexcept {
-    if (asymmetric_) {
+    if (asymmetric_) [[likely]] {
       barrier::light();  // pairs with the heavy one in the caller of park()
       return wants(state_.load(relaxed));
     }
@@ -92,7 +92,7 @@ private:
   static constexpr std::uint32_t one_parked = 1;
   static constexpr std::uint32_t one_searching = 1U << 16U;
   static constexpr bool wants(std::uint32_t state) noexcept {
-    return state % one_searching != 0 && state / one_searching == 0;
+    return state - 1U < one_searching - 1U;  // some are parked, and none searches
   }
 
   bool const asymmetric_ = barrier::asymmetric();

@@ -54,11 +54,14 @@ public:
     return true;
   }
 
-  /// Whether push_in_room() may be called; if not, push() may still find room. Owner only.
-  [[nodiscard]] bool has_room() const noexcept { return tail_.load(relaxed) - next_leased_ != Capacity; }
-
-  /// push() where there is room. Owner only.
-  void push_in_room(T item) noexcept { append(item, tail_.load(relaxed)); }
+  /// The same, but gives up where push() would look for room. Owner only.
+  [[nodiscard]] bool push_in_room(T item) noexcept {
+    auto const tail = tail_.load(relaxed);  // ours
+    if (tail - next_leased_ == Capacity) [[unlikely]]
+      return false;
+    append(item, tail);
+    return true;
+  }
 
   /// Takes the fiber at the front. Owner only.  @returns null if there is none.
   [[nodiscard]] T take() noexcept {
@@ -71,11 +74,14 @@ public:
 
   /// take() where the lease is not empty.
   [[nodiscard, gnu::always_inline]] T take_leased() noexcept {
-    auto const mine = next_leased_++;
+    auto const mine = next_leased_;
+    auto const end = end_leased_;
+    auto const next = mine + 1;
+    next_leased_ = next;
     T const item = slot(mine).load(relaxed);
     // Announces which one is taken, then looks for a revocation; rescue() does the two the other way about, with a
     // heavy barrier between. release: publishes the slots of the lease to rescue().
-    lease_.store(pack(next_leased_, end_leased_), release);
+    lease_.store(pack(next, end), release);
     barrier::light();
     if (revoked_.load(relaxed)) [[unlikely]]
       return settle(mine, item);
