@@ -35,6 +35,10 @@ void join_tasks(fiber_record* const* records, std::size_t size, bool heed_failur
   }
   if (first != nullptr) take_once(*first);
   if (interrupted) std::rethrow_exception(interrupted);
+  for (std::size_t i = 0; i < size; ++i) {
+    fiber_record& each = *records[i];
+    if (each.error ? heed_failures : each.collected) take_once(each);
+  }
 }
 
 void take_once(fiber_record& of) {

@@ -220,7 +220,8 @@ descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadl
       (void)self.wait();
       (void)resume();
     }
-    of_.leave_line(what, node);
+    // Whoever was chosen is in line no more, but linked to those that were chosen with it.
+    if (!node.chosen) of_.leave_line(what, node);
     throw;
   }
   pause();

@@ -92,9 +92,10 @@ void siblings::failed(cancelled const& by) noexcept {
   if (!self.ticket.cancel_requested() || cancelled_access::scope(by) != own_scope_id(self.id)) failed();
 }
 
-/// On the sibling.
-void siblings::decide() noexcept {
-  auto const self = reinterpret_cast<std::uintptr_t>(current_fiber());
+void siblings::decide() noexcept { decide(*current_fiber()); }
+
+void siblings::decide(fiber_record& sibling) noexcept {
+  auto const self = reinterpret_cast<std::uintptr_t>(&sibling);
   auto seen = word_.load(std::memory_order_relaxed);  // the exchange decides
   do {
     if ((seen & ~complete) != 0) return;

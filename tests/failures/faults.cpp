@@ -16,6 +16,7 @@
 
 namespace weft::test::faults {
 
+std::atomic<void (*)() noexcept> when_failing{nullptr};
 std::atomic<bool> no_guard_advice{false};
 std::atomic<bool> no_protection{false};
 std::atomic<std::uint64_t> mappings_made{0};
@@ -36,6 +37,7 @@ bool strikes(kind which) noexcept {
   auto const number = seen.fetch_add(1) + 1;
   if (number < first.load() || (number > first.load() && !persistent.load())) return false;
   struck.fetch_add(1);
+  if (auto* const call = when_failing.load()) call();
   return true;
 }
 

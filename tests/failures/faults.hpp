@@ -25,6 +25,9 @@ std::uint64_t disarm() noexcept;
 /// Blocks from malloc and its kin that have not been freed.
 [[nodiscard]] std::int64_t blocks_in_use() noexcept;
 
+/// What is called on the thread whose call is about to fail, if it is not null. It must need nothing that could fail.
+extern std::atomic<void (*)() noexcept> when_failing;
+
 // Switches of their own: memory advice for guards fails, as on an older kernel; so does protection, as at the limit of
 // mappings.
 extern std::atomic<bool> no_guard_advice;

@@ -6,9 +6,13 @@
 #include "support/catch.hpp"
 #include "support/death.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
+#include "support/watchdog.hpp"
 
+#include <weft/runtime/gather.hpp>
 #include <weft/runtime/generator.hpp>
+#include <weft/runtime/race.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
@@ -19,6 +23,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstddef>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -133,6 +138,40 @@ TEST_CASE("H13: memory advice that fails later on leads to stack_unavailable, no
     CHECK_THROWS_AS(rt.run([] {}), weft::stack_unavailable);
   }
   rt.run([] { verify(run_at_once(200) == 200); });
+}
+
+TEST_CASE("rule 17: a sibling that gets no stack has failed, and the others are cancelled",
+          "[gather][failure][rule11][rule17]") {
+  watchdog dog{"siblings without a stack"};
+  weft::runtime rt{{.workers = 1}};
+  rt.run([] {
+    weft::event never_set;
+    std::atomic<int> cancelled{0};
+    std::vector<std::function<void()>> waits(1000, [&] {  // more than have been guarded before
+      try {
+        never_set.wait();
+      } catch (weft::cancelled const& c) {
+        if (c.reason() == weft::cancel_reason::sibling_failed || c.reason() == weft::cancel_reason::handle_dropped) {
+          ++cancelled;
+        }
+        throw;
+      }
+    });
+    for (bool const all : {true, false}) {
+      kernel const at_its_limit{true, true};
+      cancelled = 0;
+      verify(throws<weft::stack_unavailable>([&] {
+        if (all) {
+          (void)weft::gather(waits);
+        } else {
+          (void)weft::race(waits);
+        }
+      }));
+      verify(cancelled > 0);
+    }
+    verify(run_at_once(300) == 300);
+  });
+  weft::testing::expect_no_leaks(rt);
 }
 
 TEST_CASE("H13: stacks that cannot be guarded use up no address space", "[stack][failure][hazard][H13]") {

@@ -22,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -145,6 +146,13 @@ TEST_CASE("simulated network: without one sockets are the kernel's, and cannot b
   auto outside = tcp_listener::bind(at(0));
   simulated_network net{sim};
   CHECK_THROWS_AS(sim.run([&] { (void)outside.accept(); }), weft::error);
+}
+
+TEST_CASE("simulated network: a stream that could hold nothing is refused", "[io][simulation][bad-input]") {
+  weft::testing::simulation sim{1};
+  weft::testing::network_options options;
+  options.stream_buffer = 0;
+  CHECK_THROWS_AS((weft::testing::simulated_network{sim, options}), std::invalid_argument);
 }
 
 TEST_CASE("simulated network: each run begins with nothing", "[io][simulation]") {

@@ -4,15 +4,19 @@
 #include "io/both_networks.hpp"
 #include "support/verify.hpp"
 
+#include <weft/io/readiness.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>
+#include <weft/io/unix_stream.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timeout.hpp>
+#include <weft/sync/select.hpp>
 
 #include <cerrno>
 #include <chrono>
 #include <netinet/tcp.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -111,6 +115,44 @@ struct unix_pair {
 };
 
 }  // namespace
+
+TEST_CASE("streams: of two ends of a pair each knows the other's process", "[io][simulation][unix]") {
+  on_both_networks([] {
+    auto [here, there] = unix_stream::pair();
+    for (auto const* end : {&here, &there}) {
+      auto const peer = end->peer_credentials();
+      CHECK(peer.process == ::getpid());
+      CHECK(peer.user == ::geteuid());
+      CHECK(peer.group == ::getegid());
+    }
+  });
+}
+
+TEST_CASE("streams: ready is what can be read, accepted or written now", "[io][simulation][readiness]") {
+  on_both_networks([] {
+    tcp_listener listener = tcp_listener::bind(anywhere());
+    CHECK_FALSE(wait_readable_for(listener, 0s));
+    tcp_stream here = tcp_stream::connect(listener.local_endpoint());
+    wait_readable(listener);
+    tcp_stream there = listener.accept();
+    CHECK_FALSE(wait_readable_for(listener, 0s));
+    CHECK_FALSE(wait_readable_for(there, 0s));
+    CHECK(wait_writable_for(there, 0s));
+    for (int i = 0; i < 3; ++i) {
+      here.write_all("abcd");
+      wait_readable(there);
+      std::byte one{};
+      for (int left = 4; left > 0; --left) {
+        wait_readable(there);  // in several packets, perhaps
+        CHECK(there.read_some(std::span{&one, 1}) == 1);
+      }
+      CHECK_FALSE(wait_readable_for(there, 0s));
+    }
+    auto selecting = weft::spawn([&] { return weft::select(weft::on_readable(there), weft::on_readable(listener)); });
+    tcp_stream const another = tcp_stream::connect(listener.local_endpoint());
+    CHECK(selecting.get() == 1);
+  });
+}
 
 TEST_CASE("both networks: each end of a connection has the other's name", "[io][simulation]") {
   on_both_networks([] {

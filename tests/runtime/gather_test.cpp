@@ -377,6 +377,30 @@ TEST_CASE("gather of tasks takes their results in order", "[gather]") {
   CHECK(sim.elapsed() == 3s + 2s + 2s + 1s);
 }
 
+TEST_CASE("gather of tasks takes no result if one has none to give", "[gather]") {
+  simulation sim{GENERATE(1U, 2U)};
+  sim.run([] {
+    auto one = weft::spawn([] { return 1; });
+    auto never = weft::spawn([] {
+      weft::sleep_for(1h);
+      return 2;
+    });
+    never.cancel();
+    CHECK(thrown_by([&] { weft::gather(one, never); }) == "cancelled: user");
+    CHECK(one.get() == 1);
+    std::vector<weft::task<int>> tasks;
+    for (int i = 0; i < 3; ++i) tasks.push_back(weft::spawn([i] { return i; }));
+    CHECK(tasks[2].get() == 2);
+    CHECK(thrown_by([&] { weft::gather(tasks); }) == "weft::gather: the result of a task has been taken already");
+    CHECK(tasks[0].get() == 0);
+    CHECK(thrown_by([&] { weft::gather_settled(tasks[1], tasks[0]); }) ==
+          "weft::gather: the result of a task has been taken already");
+    CHECK(thrown_by([&] { weft::gather_settled(tasks); }) ==
+          "weft::gather: the result of a task has been taken already");
+    CHECK(tasks[1].get() == 1);
+  });
+}
+
 TEST_CASE("rule 11: of tasks, too, the first failure cancels the others", "[gather][rule11]") {
   simulation sim{GENERATE(1U, 2U)};
   sim.run([] {

@@ -104,6 +104,15 @@ static_assert(!weft::select_case<int>);
 
 }  // namespace
 
+TEST_CASE("select: nullopt is a value of a channel of optionals", "[select]") {
+  run_on(some_workers(), [] {
+    weft::channel<std::optional<std::string>> values{1};
+    verify(weft::select(weft::on_send(values, std::nullopt)) == 0);
+    auto const received = values.receive();
+    verify(received.has_value() && !received->has_value());
+  });
+}
+
 TEST_CASE("the case that is ready is chosen, and select tells its number", "[select]") {
   channel<int> a{1};
   channel<int> b{1};

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <poll.h>
 #include <sys/socket.h>
 #include <utility>
 
@@ -107,6 +108,15 @@ int network_core::close(int fd) noexcept {
   files_[static_cast<std::size_t>(fd - first_)] = nullptr;
   weft::detail::tell_world("simulated close", static_cast<std::uint64_t>(fd - first_), 0);
   return 0;
+}
+
+int network_core::poll(int fd, short events) noexcept {
+  std::lock_guard const lock{mutex_};
+  auto const* const file = find(fd);
+  if (file == nullptr) return POLLNVAL;
+  bool const readable = (events & POLLIN) != 0 && file->ready(readiness::readable);
+  bool const writable = (events & POLLOUT) != 0 && file->ready(readiness::writable);
+  return (readable ? POLLIN : 0) | (writable ? POLLOUT : 0);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

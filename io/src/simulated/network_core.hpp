@@ -59,6 +59,7 @@ public:
   ssize_t readv(int fd, iovec const* to, int count) noexcept override;
   ssize_t writev(int fd, iovec const* from, int count) noexcept override;
   int close(int fd) noexcept override;
+  int poll(int fd, short events) noexcept override;
   [[nodiscard]] weft::detail::descriptor_kind kind() const noexcept override {
     return weft::detail::descriptor_kind::simulated;
   }

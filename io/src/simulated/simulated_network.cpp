@@ -2,6 +2,7 @@
 
 #include "network_core.hpp"
 
+#include <stdexcept>
 #include <utility>
 
 namespace weft::inline v0::testing {
@@ -20,8 +21,12 @@ network_options network_options::with_faults() {
   return options;
 }
 
-simulated_network::simulated_network(simulation& of, network_options options)
-    : core_(std::make_shared<network_core>(options)) {
+simulated_network::simulated_network(simulation& of, network_options options) {
+  if (options.stream_buffer == 0) {
+    throw std::invalid_argument(
+        "weft::testing::simulated_network: stream_buffer is 0, so nothing could ever be written");
+  }
+  core_ = std::make_shared<network_core>(options);
   of.attach(core_);
 }
 

@@ -28,7 +28,7 @@ int stream_end::take_error() noexcept { return std::exchange(error_, 0); }
 
 std::size_t stream_end::room() const noexcept {
   auto const taken = unread() + under_way_;
-  auto const most = std::max<std::size_t>(wire_.options.stream_buffer, 1);
+  auto const most = wire_.options.stream_buffer;
   return taken < most ? most - taken : 0;
 }
 

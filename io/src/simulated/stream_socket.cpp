@@ -4,6 +4,7 @@
 #include <cstring>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <utility>
 
 namespace weft::inline v0::testing {
@@ -130,6 +131,13 @@ int stream_socket::option(int level, int option, std::vector<std::byte>& value) 
       case SO_TYPE: return number(SOCK_STREAM);
       case SO_DOMAIN: return number(family_);
       case SO_ACCEPTCONN: return number(queue_ != nullptr ? 1 : 0);
+      case SO_PEERCRED: {
+        if (!is_unix()) break;
+        ucred const peer{::getpid(), ::geteuid(), ::getegid()};  // all of a simulation is this process
+        value.resize(sizeof peer);
+        std::memcpy(value.data(), &peer, sizeof peer);
+        return 0;
+      }
       default: break;
     }
   }

@@ -97,7 +97,8 @@ void run_all_in(siblings& all, std::vector<fiber_record*>& room, R& range) {
 }
 
 /// Waits for tasks that run already. If the caller is cancelled, or one fails and `heed_failures`, all others are.
-/// @throws the first failure, whose task then counts as collected; else cancelled, if the caller was
+/// @throws the first failure, whose task then counts as collected; else cancelled, if the caller was; else what
+///   take_once() would throw for the first that has no result to take, and then none has been taken
 void join_tasks(fiber_record* const* records, std::size_t size, bool heed_failures);
 
 /// Marks the result of a task that has ended as taken.
@@ -111,7 +112,8 @@ std::vector<fiber_record*> records_of(R& tasks) {
   return records;
 }
 
-/// What task::get() does with a task that has ended, but for its cancellation point: nothing that was there is lost.
+/// What task::get() does with a task that has ended, but for its cancellation point. After join_tasks(), so that none
+/// throws when the results of others have been taken and would be lost.
 template <class T>
 in_tuple<T> take_from(task<T>& t) {
   auto& record = static_cast<result_record<T>&>(task_access::record(t));

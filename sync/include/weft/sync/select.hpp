@@ -103,7 +103,7 @@ public:
       : channel_case(to != nullptr ? &channel_access::state(*to).lock : nullptr,
                      to != nullptr ? &channel_access::state(*to).senders : nullptr),
         to_(to),
-        value_(std::forward<V>(value)),
+        value_(std::in_place, std::forward<V>(value)),  // of an optional, nullopt is a value, too
         handler_(std::move(f)) {}
 
   /// The value, if it has not been sent: to take it back.

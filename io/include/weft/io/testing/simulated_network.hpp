@@ -69,6 +69,7 @@ class network_core;
 /// be closed before both are gone.
 class simulated_network {
 public:
+  /// @throws std::invalid_argument  if `options.stream_buffer` is 0
   explicit simulated_network(simulation& of, network_options options = {});
   simulated_network(simulated_network const&) = delete;
   simulated_network& operator=(simulated_network const&) = delete;

@@ -67,12 +67,17 @@ public:
       rethrow(*members_[index]);
   }
 
-  /// What a sibling says: it has returned; an exception left it; `cancelled` left it, its own or that of another.
+  /// What a sibling says, on its fiber: it has returned; an exception left it; `cancelled` left it, its own or that of
+  /// another.
   void returned() noexcept {
     if (decided_by_ == decided_by::end) decide();
   }
   void failed() noexcept {
     if (decided_by_ != decided_by::nobody) decide();
+  }
+  /// Said for one that had no stack to run on.
+  void failed(fiber_record& sibling) noexcept {
+    if (decided_by_ != decided_by::nobody) decide(sibling);
   }
   void failed(cancelled const& by) noexcept;
 
@@ -80,6 +85,7 @@ private:
   static constexpr std::uintptr_t complete = 1;
 
   void decide() noexcept;
+  void decide(fiber_record& sibling) noexcept;
   void cancel_all(cancel_reason reason) noexcept;
   [[nodiscard]] fiber_record* first() const noexcept;
   [[noreturn]] static void rethrow(fiber_record& of);
@@ -122,6 +128,9 @@ public:
       throw;
     }
   }
+
+  /// In place of the call: `self` is this one's own.
+  void never_ran(fiber_record& self) noexcept { family_->failed(self); }
 
 private:
   static constexpr bool borrows = std::is_reference_v<F>;

@@ -78,6 +78,9 @@ struct task_record final : Base {
     auto& self = static_cast<task_record&>(header);
     if (instead != nullptr) {
       self.error = *instead;
+      if constexpr (is_sibling_callable<F>) {
+        if (!self.cancelled_unstarted) self.callable.never_ran(self);
+      }
     } else {
       try {
         if constexpr (std::is_void_v<T>) {
