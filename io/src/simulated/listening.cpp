@@ -34,35 +34,42 @@ void connect_to(wire& by, stream_end::kind kind, stream_socket& at, std::shared_
   at.report(readiness::readable);
 }
 
+/// A step of an attempt to connect, when no call is there to tell: without memory the attempt has failed.
+template <class F>
+void take_step(std::shared_ptr<stream_end> const& client, F const& step) noexcept {
+  if (client->closed()) return;
+  try {
+    step();
+  } catch (std::bad_alloc const&) {
+    client->failed(ENOMEM);
+    client->reset_peer();
+  }
+}
+
 }  // namespace
 
 listening::~listening() {
   for (auto const& end : waiting_) end->close(true);
 }
 
-std::shared_ptr<stream_end> listening::take() noexcept {
-  if (waiting_.empty()) return nullptr;
-  auto end = std::move(waiting_.front());
-  waiting_.pop_front();
-  return end;
-}
-
 void ask_for_connection(wire& by, bound_names& names, std::shared_ptr<stream_end> const& client, unsigned tries) {
-  auto const arrives = [&by, &names, client, tries] {
-    if (client->closed()) return;
-    auto* const at = listener_at(by, names, protocol::tcp, client->peer_name);
-    if (at == nullptr || by.random.chance(by.options.refused)) {
-      client->send_here([client] { client->failed(ECONNREFUSED); });
-    } else if (!at->queue()->full()) {
-      connect_to(by, stream_end::kind::tcp, *at, client);
-      client->send_here([client] { client->established(); });
-    } else {
-      auto const later = weft::detail::add(wire::now(), std::chrono::seconds{1U << tries});
-      by.send(later, [&by, &names, client, tries] {
-        if (client->closed()) return;
-        tries < most_tries ? ask_for_connection(by, names, client, tries + 1) : client->failed(ETIMEDOUT);
-      });
-    }
+  auto const again = [&by, &names, client, tries] {
+    take_step(client, [&] {
+      tries < most_tries ? ask_for_connection(by, names, client, tries + 1) : client->failed(ETIMEDOUT);
+    });
+  };
+  auto const arrives = [&by, &names, client, tries, again] {
+    take_step(client, [&] {
+      auto* const at = listener_at(by, names, protocol::tcp, client->peer_name);
+      if (at == nullptr || by.random.chance(by.options.refused)) {
+        client->send_here([client] { client->failed(ECONNREFUSED); });
+      } else if (!at->queue()->full()) {
+        connect_to(by, stream_end::kind::tcp, *at, client);
+        client->send_here([client] { client->established(); });
+      } else {
+        by.send(weft::detail::add(wire::now(), std::chrono::seconds{1U << tries}), again);
+      }
+    });
   };
   by.send(weft::detail::add(wire::now(), by.latency()), arrives);
 }

@@ -23,7 +23,9 @@ public:
   [[nodiscard]] bool full() const noexcept { return waiting_.size() >= limit_; }
   [[nodiscard]] bool empty() const noexcept { return waiting_.empty(); }
   void add(std::shared_ptr<stream_end> end) { waiting_.push_back(std::move(end)); }
-  [[nodiscard]] std::shared_ptr<stream_end> take() noexcept;
+  /// The one that has waited longest, which stays; there is one.
+  [[nodiscard]] std::shared_ptr<stream_end> const& first() const noexcept { return waiting_.front(); }
+  void drop_first() noexcept { waiting_.pop_front(); }
 
 private:
   std::deque<std::shared_ptr<stream_end>> waiting_;

@@ -64,6 +64,10 @@ simulated_file* network_core::find(int fd) const noexcept {
   return fd >= first_ && index < files_.size() ? files_[index].get() : nullptr;
 }
 
+void network_core::make_room(std::size_t count) {
+  if (files_.capacity() - files_.size() < count) files_.reserve(std::max<std::size_t>(2 * files_.size(), 16));
+}
+
 int network_core::add(std::shared_ptr<simulated_file> file) {
   auto free = std::find(files_.begin(), files_.end(), nullptr);
   if (free == files_.end()) {
@@ -157,7 +161,7 @@ int network_core::socketpair(int domain, int type, int, int (&fds)[2]) noexcept 
       datagram_socket::join(a, b);
       files = {a, b};
     }
-    files_.reserve(files_.size() + 2);
+    make_room(2);
     for (std::size_t i = 0; i < 2; ++i) fds[i] = add(files[i]);
     return 0;
   } catch (std::bad_alloc const&) {
@@ -175,7 +179,7 @@ int network_core::pipe(int (&fds)[2]) noexcept {
     in->established();
     auto reader = std::make_shared<pipe_end>(out, true);
     auto writer = std::make_shared<pipe_end>(in, false);
-    files_.reserve(files_.size() + 2);
+    make_room(2);
     fds[0] = add(std::move(reader));
     fds[1] = add(std::move(writer));
     return 0;
@@ -198,6 +202,7 @@ int network_core::listen(int fd, int backlog) noexcept {
 int network_core::accept(int fd, sockaddr* from, unsigned* size) noexcept {
   int number = 0;
   int const result = call("simulated accept", fd, [&](simulated_file& file) {
+    make_room(1);  // for what would be lost without
     socket_name name;
     int error = 0;
     auto accepted = file.accept(name, error);

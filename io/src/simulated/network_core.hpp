@@ -71,6 +71,8 @@ public:
 
 private:
   [[nodiscard]] simulated_file* find(int fd) const noexcept;
+  /// So that as many can be added without more memory.  @throws std::bad_alloc
+  void make_room(std::size_t count);
   /// The lowest number that is free.  @throws std::bad_alloc
   [[nodiscard]] int add(std::shared_ptr<simulated_file> file);
   /// Calls `f(file)` under the lock, tells the simulation what came of it, and makes an error of what it throws.

@@ -112,7 +112,13 @@ void stream_end::bytes_arrive(std::vector<char> const& bytes) {
     inbox_.erase(inbox_.begin(), inbox_.begin() + static_cast<std::ptrdiff_t>(read_));
     read_ = 0;
   }
-  inbox_.insert(inbox_.end(), bytes.begin(), bytes.end());
+  try {
+    inbox_.insert(inbox_.end(), bytes.begin(), bytes.end());
+  } catch (std::bad_alloc const&) {
+    if (kind_ != kind::tcp) throw;  // to who writes, whose call this is
+    reset_arrives();                // never a gap
+    return reset_peer();
+  }
   report(readiness::readable);
 }
 

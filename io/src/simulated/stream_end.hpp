@@ -35,6 +35,9 @@ public:
   /// Refused, or it took too long: told as an error, once.
   void failed(int error) noexcept;
 
+  /// It is over here, which the other end is told, if there is one.
+  void reset_peer() noexcept;
+
   ssize_t read(pieces to, int flags);
   ssize_t write(pieces from);
   int shutdown(int how);
@@ -57,7 +60,6 @@ private:
   void bytes_arrive(std::vector<char> const& bytes);
   void end_arrives() noexcept;
   void reset_arrives() noexcept;
-  void reset_peer() noexcept;
   void end_to_peer();
   [[nodiscard]] std::size_t unread() const noexcept { return inbox_.size() - read_; }
   /// For the peer to send.

@@ -53,14 +53,16 @@ std::shared_ptr<simulated_file> stream_socket::accept(socket_name& from, int& er
   if (error == 0 && wire_.random.chance(wire_.options.interrupted)) error = -EINTR;
   if (error == 0 && wire_.random.chance(wire_.options.no_descriptors)) error = -EMFILE;
   if (error != 0) return nullptr;
-  auto const end = queue_->take();
+  auto const& end = queue_->first();  // and stays there should memory fail
   if (family_ == AF_INET6) {
     end->own.at = as_v6(end->own.at);
     end->peer_name.at = as_v6(end->peer_name.at);
   }
   from = end->peer_name;
   from.family = family_;
-  return std::make_shared<stream_socket>(wire_, names_, family_, end);
+  auto accepted = std::make_shared<stream_socket>(wire_, names_, family_, end);
+  queue_->drop_first();
+  return accepted;
 }
 
 int stream_socket::connect(socket_name const& to) {

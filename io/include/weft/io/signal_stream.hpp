@@ -31,9 +31,9 @@ namespace weft::inline v0::io {
 /// While it lives, the signals come here, to every stream that asks for them; not to weft::run(), nor to whoever
 /// handled them before. The last stream of a signal gives the disposition back, unless somebody else has changed it.
 ///
-/// Each time that a handler runs counts: nothing is lost, but what the system makes one of, because a signal that is
-/// pending already is sent again. Different signals may change order. Some thread of the program must leave them open,
-/// as all do unless told not to, but weft's own.
+/// Each time that a handler runs counts: until the stream is closed nothing is lost, but what the system makes one of,
+/// because a signal that is pending already is sent again. Different signals may change order. Some thread of the
+/// program must leave them open, as all do unless told not to, but weft's own.
 /// @par Thread safety
 /// Any member, from any fiber and thread, at once; only the constructor and the destructor need to be alone. Each
 /// signal goes to one of those who receive from the same stream.
@@ -50,7 +50,8 @@ public:
   ~signal_stream();
 
   /// The next signal; waits while there is none.
-  /// @returns nothing if the stream is closed, or its runtime shuts down, and all that had come has been taken
+  /// @returns nothing if the stream is closed, or its runtime shuts down, and what was ready for receive() has been
+  ///   taken: the first 16 of those that had come and not been received. The others are dropped
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was taken.
   [[nodiscard]] std::optional<int> receive() { return arrived_->receive(); }
