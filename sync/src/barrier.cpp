@@ -3,6 +3,7 @@
 #include "queueing.hpp"
 #include "refuse.hpp"
 
+#include <optional>
 #include <stdexcept>
 
 namespace weft::inline v0 {
@@ -43,27 +44,44 @@ detail::wait_node* barrier::dismiss(detail::wait_list::section& line, bool as_br
   return claimed;
 }
 
+/// Ends the round if only the caller was missing.
+/// @param others  gets those that are to be woken
+bool barrier::comes_last(detail::wait_list::section& line, detail::wait_node*& others) {
+  if (broken_) throw_broken();
+  if (waiting_ + 1 != parties_) return false;
+  others = dismiss(line, false);
+  return true;
+}
+
+std::optional<std::ptrdiff_t> barrier::try_wait() {
+  auto const index = parties_ - 1;
+  detail::wait_node* others = nullptr;
+  {
+    detail::wait_list::section line{line_};
+    if (!comes_last(line, others)) return std::nullopt;
+  }
+  detail::wake_all(others);  // the barrier may be gone: see wait_until_()
+  return index;
+}
+
 std::ptrdiff_t barrier::wait_until_(time_point deadline) {
   bool const tries = detail::only_tries(deadline);
   waiter self{"barrier"};
   barrier_node node{self};
+  auto const last_index = parties_ - 1;
   detail::wait_node* others = nullptr;
   bool last = false;
   {
     detail::wait_list::section line{line_};
-    if (broken_) throw_broken();
-    last = waiting_ + 1 == parties_;
-    if (last) {
-      node.index = waiting_;
-      others = dismiss(line, false);
-    } else if (!tries) {
+    last = comes_last(line, others);
+    if (!last && !tries) {
       ++waiting_;
       line.push_back(node);
     }
   }
   if (last) {  // the barrier may be gone: of the others, one whose time was up meanwhile needs no waking
     detail::wake_all(others);
-    return node.index;
+    return last_index;
   }
   if (tries) throw timeout_error("weft::barrier: the others have not come in time");
   auto const cause = self.wait(deadline);

@@ -16,11 +16,13 @@
 #include <weft/sync/latch.hpp>
 #include <weft/sync/mutex.hpp>
 #include <weft/sync/once.hpp>
+#include <weft/sync/queue.hpp>
 #include <weft/sync/rate_limiter.hpp>
 #include <weft/sync/recursive_mutex.hpp>
 #include <weft/sync/semaphore.hpp>
 #include <weft/sync/shared_mutex.hpp>
 #include <weft/sync/wait_group.hpp>
+#include <weft/sync/watch.hpp>
 
 #include <chrono>
 #include <mutex>
@@ -164,6 +166,67 @@ TEST_CASE("rule 13: timed forms answer false exactly at their limit; with 0 they
     answers_false_exactly_at_the_limit([&](auto limit) { return changed.wait_for(lock, limit, [] { return false; }); },
                                        [&](auto at) { return changed.wait_until(lock, at, [] { return false; }); });
     verify(changed.wait_for(lock, 0s, [] { return true; }));
+  });
+}
+
+TEST_CASE("a try_ form looks once, waits for nobody, and is no cancellation point", "[rule13]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    weft::event e;
+    verify(!e.try_wait());
+    e.set();
+    verify(e.try_wait() && e.try_wait());
+
+    weft::wait_group g;
+    verify(g.try_wait());
+    g.add(1);
+    verify(!g.try_wait());
+    g.done();
+    verify(g.try_wait());
+
+    weft::watch<int> value{1};
+    auto seen = value.subscribe();
+    verify(!seen.try_wait());
+    value.send(2);
+    verify(seen.try_wait() && seen.try_wait());
+    verify(seen.get() == 2 && !seen.try_wait());
+    value.close();
+    verify(!seen.try_wait());
+
+    weft::queue<int> q;
+    verify(q.try_join());
+    q.put(1);
+    verify(!q.try_join());
+    verify(q.get() == 1 && !q.try_join());
+    q.task_done();
+    verify(q.try_join());
+
+    bool looked = false;
+    {
+      auto cancelled = weft::spawn([&] {
+        verify(throws<weft::cancelled>([] { weft::sleep_for(1h); }));
+        weft::barrier alone{1};
+        looked = e.try_wait() && g.try_wait() && q.try_join() && !seen.try_wait() && alone.try_wait() == 0;
+      });
+      weft::yield();
+    }
+    verify(looked);
+  });
+}
+
+TEST_CASE("barrier::try_wait comes only as the last", "[barrier]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    weft::barrier b{2};
+    verify(!b.try_wait() && b.waiting() == 0);  // it has not come
+    for (int round = 0; round < 2; ++round) {
+      auto first = weft::spawn([&] { return b.wait(); });
+      weft::yield();
+      verify(b.try_wait() == 1);
+      verify(b.waiting() == 0 && first.get() == 0);
+    }
+    b.abort();
+    verify(throws<weft::broken_barrier>([&] { (void)b.try_wait(); }));
+    b.reset();
+    verify(!b.try_wait());
   });
 }
 

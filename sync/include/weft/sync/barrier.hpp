@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 
 namespace weft::inline v0 {
 
@@ -38,12 +39,16 @@ public:
   /// @returns a number from 0 to parties() - 1, another for each of a round: the order in which they came
   /// @throws broken_barrier
   std::ptrdiff_t wait() { return wait_until_(never); }
-  /// The same, at most for `limit`; with 0 it goes through only as the last.  @throws timeout_error, broken_barrier
+  /// Goes through as the last if all others have come. Never waits.
+  /// @returns what wait() would; nothing if somebody has not come yet, and then it has not come either
+  /// @throws broken_barrier
+  [[nodiscard]] std::optional<std::ptrdiff_t> try_wait();
+  /// wait(), at most for `limit`; with 0 it goes through only as the last.  @throws timeout_error, broken_barrier
   template <class Rep, class Period>
   std::ptrdiff_t wait_for(std::chrono::duration<Rep, Period> limit) {
     return wait_until_(detail::deadline_after(detail::to_nanoseconds(limit)));
   }
-  /// The same, at most until `deadline`.  @throws timeout_error, broken_barrier
+  /// wait(), at most until `deadline`.  @throws timeout_error, broken_barrier
   template <class Clock, class Duration>
   std::ptrdiff_t wait_until(std::chrono::time_point<Clock, Duration> deadline) {
     return wait_until_(detail::to_deadline(deadline));
@@ -73,6 +78,7 @@ public:
 private:
   std::ptrdiff_t wait_until_(time_point deadline);
   detail::wait_node* dismiss(detail::wait_list::section& line, bool as_broken) noexcept;
+  bool comes_last(detail::wait_list::section& line, detail::wait_node*& others);
   void end_round(bool broken) noexcept;
 
   mutable detail::wait_list line_;  // its lock guards the rest

@@ -106,6 +106,8 @@ public:
   void task_done() { core_.task_done(); }
   /// Waits until every item that was put has been dealt with, and says so.
   void join() { (void)core_.join(never); }
+  /// Whether all have been dealt with. Never waits.
+  [[nodiscard]] bool try_join() const noexcept { return core_.all_done(); }
   /// Waits at most `limit`; with 0 it only looks.  @returns whether all have been dealt with
   template <class Rep, class Period>
   [[nodiscard]] bool join_for(std::chrono::duration<Rep, Period> limit) {

@@ -31,6 +31,8 @@ public:
   /// Clears the flag. Who has been woken stays woken.
   void reset() noexcept;
   [[nodiscard]] bool is_set() const noexcept { return (list_.flags() & set_flag) != 0; }
+  /// The same, under the name of the other forms. Never waits.
+  [[nodiscard]] bool try_wait() const noexcept { return is_set(); }
 
   /// Waits until the flag is set. A cancellation point, even where it need not wait.
   void wait() { (void)wait_until_(never); }

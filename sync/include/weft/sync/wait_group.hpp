@@ -31,6 +31,8 @@ public:
   /// Counts one out.
   void done() { add(-1); }
   [[nodiscard]] std::ptrdiff_t count() const noexcept;
+  /// Whether the number is 0. Never waits.
+  [[nodiscard]] bool try_wait() const noexcept { return count() == 0; }
 
   /// Waits until the number is 0. A cancellation point, even where it need not wait.
   void wait() { (void)wait_until_(never); }

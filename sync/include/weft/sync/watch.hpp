@@ -99,6 +99,8 @@ public:
   [[nodiscard]] bool wait_until(std::chrono::time_point<Clock, Duration> deadline) {
     return wait_until_(detail::to_deadline(deadline));
   }
+  /// The same as changed(), under the name of the other forms. Never waits.
+  [[nodiscard]] bool try_wait() const noexcept { return changed(); }
   /// Whether there is a value that this receiver has not looked at.
   [[nodiscard]] bool changed() const noexcept { return state_->look().version != seen_; }
   /// Whether there is none, and none will come.

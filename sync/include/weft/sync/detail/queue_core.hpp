@@ -108,6 +108,8 @@ public:
   /// @returns false if `deadline` passed first.  @throws cancelled
   [[nodiscard]] bool join(time_point deadline);
 
+  /// Whether every item that was put is task_done.
+  [[nodiscard]] bool all_done() const noexcept;
   [[nodiscard]] std::size_t size() const noexcept;
   [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return limit_ == unbounded ? 0 : limit_; }
@@ -123,7 +125,6 @@ private:
   void keep(boxed_item& item);
   wait_node* refill(section& line) noexcept;
   std::size_t count_out(std::size_t items, wait_node*& joiners) noexcept;
-  [[nodiscard]] bool all_done() const noexcept;
 
   mutable wait_list line_;
   std::size_t const limit_;
