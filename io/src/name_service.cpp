@@ -3,7 +3,7 @@
 
 #include <weft/io/detail/name_service.hpp>
 
-#include "name_cache.hpp"
+#include "answer_cache.hpp"
 #include "socket_address.hpp"
 
 #include <weft/io/resolve.hpp>
@@ -68,7 +68,7 @@ public:
 
 }  // namespace
 
-name_service::name_service() : kept_(std::make_unique<name_cache>()) {}
+name_service::name_service() : kept_(std::make_unique<kept_answers>()) {}
 name_service::~name_service() = default;
 
 std::shared_ptr<name_service> system_names() {

@@ -1,7 +1,7 @@
 #include <weft/io/resolve.hpp>
 
+#include "answer_cache.hpp"
 #include "error_text.hpp"
-#include "name_cache.hpp"
 #include "name_text.hpp"
 
 #include <weft/io/detail/name_service.hpp>
@@ -15,6 +15,8 @@
 #include <charconv>
 #include <memory>
 #include <new>
+#include <optional>
+#include <utility>
 
 namespace weft::inline v0::io {
 
@@ -82,21 +84,42 @@ answer<T> ask(name_service& names, std::chrono::nanoseconds limit, std::string_v
   }
 }
 
-std::vector<endpoint> look_up(name_query query, resolve_options const& options, std::error_code& ec) {
+/// An answer that says nothing.
+std::error_code error_of(std::vector<endpoint> const& found) noexcept {
+  return found.empty() ? make_error_code(name_error::no_address) : std::error_code{};
+}
+std::error_code error_of(detail::found_name const& found) noexcept {
+  return found.host.empty() ? make_error_code(name_error::no_such_name) : std::error_code{};
+}
+
+/// What has been kept, or else what `names` answers, which is kept then. Names that do not block have nothing kept.
+/// @param find  the member of `names` to be asked
+/// @param kept  where its answers are
+template <class Question, class Answer>
+answer<Answer> look_up(std::error_code (name_service::*find)(Question const&, Answer&),
+                       detail::answer_cache<Question, Answer> detail::kept_answers::* kept, Question question,
+                       std::string_view what, std::chrono::nanoseconds timeout, std::chrono::nanoseconds max_age) {
   auto const names = current_names();
+  auto& answers = names->kept().*kept;
   auto const now = detail::deadline_after(std::chrono::nanoseconds{0});
   if (names->blocks()) {
-    if (auto kept = names->kept().find(query, now, options.max_age); !kept.empty()) return kept;
+    if (auto known = answers.find(question, now, max_age)) return {{}, *std::move(known)};
   }
-  auto const clears = names->blocks() ? names->kept().clears() : 0;
+  return ask<Answer>(*names, timeout, what,
+                     [names, &answers, find, question = std::move(question), now,
+                      clears = answers.clears()](Answer& found) {  // `names` keeps `answers` alive
+                       auto ec = (*names.*find)(question, found);
+                       if (!ec) ec = error_of(found);
+                       if (!ec && names->blocks()) answers.keep(question, now, clears, found);
+                       return ec;
+                     });
+}
+
+std::vector<endpoint> addresses_of(name_query query, resolve_options const& options, std::error_code& ec) {
   auto const what = std::string("look-up of ").append(query.host);
-  auto got = ask<std::vector<endpoint>>(*names, options.timeout, what,
-                                        [names, query = std::move(query), now, clears](std::vector<endpoint>& found) {
-                                          auto const failed = names->find(query, found);
-                                          if (!failed && names->blocks()) names->kept().keep(query, now, clears, found);
-                                          return failed;
-                                        });
-  ec = !got.error && got.value.empty() ? make_error_code(name_error::no_address) : got.error;
+  auto got = look_up(&name_service::find, &detail::kept_answers::addresses, std::move(query), what, options.timeout,
+                     options.max_age);
+  ec = got.error;
   return ec ? std::vector<endpoint>{} : std::move(got.value);
 }
 
@@ -133,8 +156,8 @@ std::vector<endpoint> resolve(std::string_view host, service at, resolve_options
     ec = name_error::none_of_family;
     return {};
   }
-  auto found = look_up({std::string(host), by_name ? std::string(at.name()) : std::string(), options.family}, options,
-                       ec);
+  auto found = addresses_of({std::string(host), by_name ? std::string(at.name()) : std::string(), options.family},
+                            options, ec);
   if (!by_name) {
     for (auto& one : found) one = endpoint{one.address(), static_cast<std::uint16_t>(port)};
   }
@@ -148,22 +171,25 @@ std::vector<endpoint> resolve(std::string_view host, service at, resolve_options
   return found;
 }
 
-host_and_service reverse(endpoint const& of, std::chrono::nanoseconds timeout, std::error_code& ec) {
+host_and_service reverse(endpoint const& of, reverse_options const& options, std::error_code& ec) {
   detail::check_cancelled();
-  auto const names = current_names();
-  auto got = ask<detail::found_name>(*names, timeout, "look-up of " + of.to_string(),
-                                     [names, of](detail::found_name& found) { return names->find_name(of, found); });
+  auto got = look_up(&name_service::find_name, &detail::kept_answers::names, of, "look-up of " + of.to_string(),
+                     options.timeout, options.max_age);
   ec = got.error;
   return {std::move(got.value.host), std::move(got.value.service)};
 }
 
-host_and_service reverse(endpoint const& of, std::chrono::nanoseconds timeout) {
+host_and_service reverse(endpoint const& of, reverse_options const& options) {
   std::error_code ec;
-  auto found = reverse(of, timeout, ec);
+  auto found = reverse(of, options, ec);
   if (ec) throw_error(ec, {"looking up the name of ", of.to_string()});
   return found;
 }
 
-void forget_resolved() { current_names()->kept().clear(); }
+void forget_resolved() {
+  auto const names = current_names();
+  names->kept().addresses.clear();
+  names->kept().names.clear();
+}
 
 }  // namespace weft::inline v0::io

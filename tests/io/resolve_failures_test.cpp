@@ -169,7 +169,7 @@ extern "C" int getnameinfo(sockaddr const* of, socklen_t size, char* host, sockl
 namespace {
 
 constexpr resolve_options anew{.max_age = 0s};
-constexpr auto forever = std::chrono::nanoseconds::max();
+constexpr reverse_options name_anew{.max_age = 0s};
 
 bool is_right(std::vector<endpoint> const& found) { return found == std::vector{endpoint{"127.0.0.1", 80}}; }
 
@@ -196,12 +196,17 @@ std::vector<entry_point> of_names() {
     verify(is_right(resolve("some.name", 80, {.max_age = 5min})));
   });
   add("reverse", [](stage& s) {
-    s.inject([] { verify(reverse({"127.0.0.1", 80}).host == "some.name"); });
-    verify(reverse({"127.0.0.1", 80}).service == "http");
+    s.inject([] { verify(reverse({"127.0.0.1", 80}, name_anew).host == "some.name"); });
+    verify(reverse({"127.0.0.1", 80}, name_anew).service == "http");
   });
   add("reverse, ec", [](stage& s) {
-    s.inject_ec([](code& ec) { verify((reverse({"127.0.0.1", 80}, forever, ec).host == "some.name") == !ec); });
-    verify(reverse({"127.0.0.1", 80}).service == "http");
+    s.inject_ec([](code& ec) { verify((reverse({"127.0.0.1", 80}, name_anew, ec).host == "some.name") == !ec); });
+    verify(reverse({"127.0.0.1", 80}, name_anew).service == "http");
+  });
+  add("reverse, a failure is not kept", [](stage& s) {
+    forget_resolved();
+    s.inject([] { verify(reverse({"127.0.0.1", 80}).host == "some.name"); });
+    verify(reverse({"127.0.0.1", 80}).host == "some.name");
   });
   add("tcp_stream::connect by name", [](stage& s) {
     auto listener = tcp_listener::bind(anywhere());
@@ -289,7 +294,7 @@ TEST_CASE("look-ups that fail at random: each ends, with what it asked for or wi
             auto const found = resolve("some.name", 80, anew, ec);
             verify(ec ? found.empty() : is_right(found));
           } else {
-            verify((reverse({"127.0.0.1", 80}, forever, ec).host == "some.name") == !ec);
+            verify((reverse({"127.0.0.1", 80}, name_anew, ec).host == "some.name") == !ec);
           }
           if (ec) ++told;
           verify(!ec || std::any_of(name_failures().begin(), name_failures().end(),

@@ -35,8 +35,6 @@ using namespace weft::test;
 
 namespace {
 
-constexpr auto forever = std::chrono::nanoseconds::max();
-
 /// Finds one address, and then the ones of localhost, for any name.
 std::shared_ptr<fake_names> names_that_know_all(bool blocks = true) {
   auto names = std::make_shared<fake_names>(blocks);
@@ -117,7 +115,7 @@ TEST_CASE("the system's names: what it finds, and what it says of a service that
     for (auto const& one : found) verify(one.address().is_loopback() && one.port() == 80);
     verify(resolve("127.0.0.1", "no-such-service", {}, ec).empty());
     verify(ec == name_error::no_such_service && ec == std::errc::invalid_argument);
-    auto const names = reverse({"127.0.0.1", 0}, forever, ec);
+    auto const names = reverse({"127.0.0.1", 0}, {}, ec);
     verify(names.host.empty() == static_cast<bool>(ec));
   });
 }
@@ -283,13 +281,22 @@ TEST_CASE("an answer to a question asked before all were forgotten is not kept",
   });
 }
 
-TEST_CASE("that there was no answer is not kept", "[io][resolve]") {
+TEST_CASE("that there was no answer is not kept, nor one that says nothing", "[io][resolve]") {
   auto const names = std::make_shared<fake_names>();
   calls_with_names const calls{names};
   std::error_code ec;
   for (int i = 1; i <= 3; ++i) {
     (void)resolve("no.such.name", 80, {}, ec);
     CHECK(names->asked == i);
+  }
+  names->answer = [](auto&, auto&) { return std::error_code{}; };
+  names->name_of = [](auto&, auto&) { return std::error_code{}; };
+  for (int i = 4; i <= 6; i += 2) {
+    (void)resolve("some.name", 80, {}, ec);
+    CHECK(ec == name_error::no_address);
+    (void)reverse({"192.0.2.1", 80}, {}, ec);
+    CHECK(ec == name_error::no_such_name);
+    CHECK(names->asked == i + 1);
   }
 }
 
@@ -322,10 +329,43 @@ TEST_CASE("an address has a name, or that is an error", "[io][resolve]") {
     auto const found = reverse({"192.0.2.1", 80});
     verify(found.host == "some.name" && found.service == "http");
     std::error_code ec;
-    verify(reverse({"192.0.2.1", 0}, forever, ec).host.empty());
+    verify(reverse({"192.0.2.1", 0}, {}, ec).host.empty());
     verify(ec == name_error::no_such_name);
-    verify(reverse({"192.0.2.1", 80}, 0ns, ec).host.empty());
+    verify(reverse({"192.0.2.1", 80}, {.timeout = 0ns, .max_age = 0ns}, ec).host.empty());
     verify(ec == std::errc::timed_out);
+  });
+}
+
+TEST_CASE("a name is kept for who asks of the same address and port; that there was none is not", "[io][resolve]") {
+  auto const names = std::make_shared<fake_names>();
+  names->name_of = [](endpoint const& of, weft::detail::found_name& found) {
+    if (of.port() == 0) return make_error_code(name_error::no_such_name);
+    found = {"host" + std::to_string(of.port()), "some"};
+    return std::error_code{};
+  };
+  calls_with_names const calls{names};
+  run_with(weft::testing::in_virtual_time(), [&] {
+    auto const asks = [&](std::uint16_t port, reverse_options const& options = {}) {
+      int const before = names->asked;
+      std::error_code ec;
+      auto const found = reverse({"192.0.2.1", port}, options, ec);
+      CHECK(found.host == (port == 0 ? "" : "host" + std::to_string(port)));
+      return names->asked != before;
+    };
+    CHECK(asks(80));
+    CHECK_FALSE(asks(80));
+    CHECK(asks(443));
+    CHECK(asks(0));
+    CHECK(asks(0));
+    weft::sleep_for(9s);
+    CHECK_FALSE(asks(80));
+    weft::sleep_for(1s);
+    CHECK(asks(80));
+    CHECK(asks(80, {.max_age = 0s}));
+    weft::sleep_for(5min);
+    CHECK(asks(80, {.max_age = 1h}));  // none is kept for longer
+    forget_resolved();
+    CHECK(asks(80));
   });
 }
 

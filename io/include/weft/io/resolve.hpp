@@ -92,13 +92,20 @@ struct host_and_service {
   std::string service;  ///< the port's number where that has no name
 };
 
-/// Which names `of` has; after `timeout` the look-up ends with std::errc::timed_out. That an address has none is an
-/// error: name_error::no_such_name. Nothing is kept. All else is as of resolve().
-[[nodiscard]] host_and_service reverse(endpoint const& of,
-                                       std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max());
-[[nodiscard]] host_and_service reverse(endpoint const& of, std::chrono::nanoseconds timeout, std::error_code& ec);
+/// Choices for reverse(), as those of resolve().
+struct reverse_options {
+  /// After which it ends with std::errc::timed_out.
+  std::chrono::nanoseconds timeout = std::chrono::nanoseconds::max();
+  /// An answer that the same question got not longer ago will do; 0: ask anew. These are kept beside those of
+  /// resolve(), as many and as long.
+  std::chrono::nanoseconds max_age = std::chrono::seconds{10};
+};
 
-/// Forgets what resolve() has kept. Any thread.
+/// Which names `of` has. That an address has none is an error: name_error::no_such_name. All else is as of resolve().
+[[nodiscard]] host_and_service reverse(endpoint const& of, reverse_options const& options = {});
+[[nodiscard]] host_and_service reverse(endpoint const& of, reverse_options const& options, std::error_code& ec);
+
+/// Forgets what resolve() and reverse() have kept. Any thread.
 void forget_resolved();
 
 }  // namespace weft::inline v0::io

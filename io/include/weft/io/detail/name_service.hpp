@@ -13,7 +13,7 @@
 
 namespace weft::inline v0::detail {
 
-class name_cache;
+struct kept_answers;
 
 /// What addresses, and what port, are asked for. A host and a service of less than 10^3 characters, without NUL.
 struct name_query {
@@ -48,10 +48,10 @@ public:
   [[nodiscard]] virtual bool blocks() const noexcept { return true; }
 
   /// What it has answered.
-  [[nodiscard]] name_cache& kept() noexcept { return *kept_; }
+  [[nodiscard]] kept_answers& kept() noexcept { return *kept_; }
 
 private:
-  std::unique_ptr<name_cache> kept_;
+  std::unique_ptr<kept_answers> kept_;
 };
 
 /// That of the system.
