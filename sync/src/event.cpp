@@ -36,12 +36,14 @@ bool event::wait_until_(time_point deadline) {
   }
   auto const cause = self.wait(deadline);
   if (cause == wake_cause::notified) return true;
+  bool set_at_last = false;  // it may have been set when the time was up already
   {
     detail::wait_list::section list{list_};
     list.remove(node);
+    set_at_last = list.flags() == set_flag;
   }
   self.rethrow(cause);
-  return false;
+  return set_at_last;
 }
 
 }  // namespace weft::inline v0

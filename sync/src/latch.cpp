@@ -27,14 +27,16 @@ void latch::count_down(std::ptrdiff_t n) {
 
 bool latch::wait_until_(time_point deadline) {
   detail::check_cancelled();
-  if (try_wait()) {
-    list_.wait_unlocked();  // by who opened it: the caller may be about to destroy it
-    return true;
+  if (!try_wait()) {
+    if (detail::only_tries(deadline)) return false;
+    waiter self{"latch"};
+    detail::wait_node node{self};
+    auto const is_open = [](auto const& line) { return line.flags() == open_flag; };
+    if (detail::wait_in_line(list_, node, self, deadline, is_open)) return true;
+    if (!try_wait()) return false;  // it may have been opened when the time was up already
   }
-  if (detail::only_tries(deadline)) return false;
-  waiter self{"latch"};
-  detail::wait_node node{self};
-  return detail::wait_in_line(list_, node, self, deadline, [](auto const& line) { return line.flags() == open_flag; });
+  list_.wait_unlocked();  // by who opened it: the caller may be about to destroy it
+  return true;
 }
 
 }  // namespace weft::inline v0

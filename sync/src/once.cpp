@@ -4,6 +4,16 @@
 
 namespace weft::inline v0 {
 
+once_flag::found once_flag::try_begin() noexcept {
+  if (list_.try_set_flags(0, busy_flag)) return found::free;
+  detail::wait_list::section line{list_};
+  if (line.flags() == 0) {
+    line.set_flags(busy_flag);
+    return found::free;
+  }
+  return line.flags() == done_flag ? found::done : found::busy;
+}
+
 once_flag::found once_flag::begin(time_point deadline) {
   detail::check_cancelled();
   if (list_.try_set_flags(0, busy_flag)) return found::free;

@@ -36,7 +36,8 @@ bool wait_group::wait_until_(time_point deadline) {
   if (detail::only_tries(deadline)) return false;
   waiter self{"wait group"};
   detail::wait_node node{self};
-  return detail::wait_in_line(list_, node, self, deadline, [this](auto const&) { return count_ == 0; });
+  return detail::wait_in_line(list_, node, self, deadline, [this](auto const&) { return count_ == 0; }) ||
+         count() == 0;  // the last may have come when the time was up already
 }
 
 }  // namespace weft::inline v0

@@ -547,6 +547,24 @@ std::vector<entry_point> const from_a_fiber{
          verify(receiver.receive() == 2);
        });
      }},
+    {"broadcast, a report of what was missed", bad_alloc,
+     [](stage& s) {
+       weft::broadcast<int> b{1};
+       auto subscriber = b.subscribe();
+       for (int i = 0; i < 3; ++i) b.send(i);
+       auto const is_told = [&] {
+         try {
+           (void)subscriber.receive();
+           return false;
+         } catch (weft::subscriber_lagged const&) {
+           return true;
+         }
+       };
+       bool told = false;
+       s.inject([&] { told = is_told(); });
+       verify(told || is_told());  // the first report that could be made
+       verify(subscriber.receive() == 2);
+     }},
     {"promise, broken", bad_alloc,
      [](stage& s) {
        s.inject([] {

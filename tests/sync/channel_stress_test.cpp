@@ -26,6 +26,7 @@
 #include <optional>
 #include <random>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -60,22 +61,34 @@ struct balance {
 /// What to do before an attempt is over, for none, some or many turns.
 std::chrono::nanoseconds some_time(random_source& random) { return std::chrono::nanoseconds{random() % 30'000}; }
 
+/// A number of which the channel must reckon that a move throws: a sender that has waited moves it itself.
+struct moved_with_care {
+  moved_with_care(std::uint64_t n) noexcept : number(n) {}
+  moved_with_care(moved_with_care&& other) noexcept(false) : number(other.number) {}
+  moved_with_care& operator=(moved_with_care&&) = default;
+  operator std::uint64_t() const noexcept { return number; }
+  std::uint64_t number;
+};
+
 /// Sends, in one of several ways, sometimes with a limit or under a cancellation.
-void send_somehow(channel<std::uint64_t>& ch, std::uint64_t value, random_source& random, balance& count) {
+template <class T>
+void send_somehow(channel<T>& ch, std::uint64_t number, random_source& random, balance& count) {
+  T value{number};
   bool sent = false;
   switch (random() % 5) {
     case 0: sent = ch.try_send(value); break;
     case 1: sent = ch.send_for(value, some_time(random)); break;
-    case 2: sent = weft::move_on_after(some_time(random), [&] { ch.send(std::uint64_t{value}); }); break;
-    case 3: sent = weft::select(weft::on_timeout(some_time(random)), weft::on_send(ch, value)) == 1; break;
-    default: ch.send(std::uint64_t{value}); sent = true;
+    case 2: sent = weft::move_on_after(some_time(random), [&] { ch.send(std::move(value)); }); break;
+    case 3: sent = weft::select(weft::on_timeout(some_time(random)), weft::on_send(ch, std::move(value))) == 1; break;
+    default: ch.send(std::move(value)); sent = true;
   }
-  sent ? count.out(value) : void(++count.given_up);
+  sent ? count.out(number) : void(++count.given_up);
 }
 
 /// @returns false if the channel is closed and empty
-bool receive_somehow(channel<std::uint64_t>& ch, random_source& random, balance& count) {
-  std::optional<std::uint64_t> value;
+template <class T>
+bool receive_somehow(channel<T>& ch, random_source& random, balance& count) {
+  std::optional<T> value;
   bool over = false;
   auto const way = random() % 5;
   if (way >= 1 && way <= 3) count.timed_receives.fetch_add(1, std::memory_order_relaxed);
@@ -98,9 +111,9 @@ bool receive_somehow(channel<std::uint64_t>& ch, random_source& random, balance&
       break;
     case 3:
       (void)weft::select(weft::on_receive(ch,
-                                          [&](std::optional<std::uint64_t> v) {
-                                            value = v;
+                                          [&](std::optional<T> v) {
                                             over = !v;
+                                            value = std::move(v);
                                           }),
                          weft::on_timeout(some_time(random)));
       break;
@@ -126,9 +139,10 @@ void perhaps_cancelled(random_source& random, balance& count, Part const& part) 
 }
 
 /// Producers and consumers, on fibers and, if `threads`, as many on threads, until so many receives had a time limit.
+template <class T>
 void exchange(weft::runtime& rt, std::size_t capacity, std::size_t timed_receives, unsigned seed, bool threads,
               watchdog& dog) {
-  channel<std::uint64_t> ch{capacity};
+  channel<T> ch{capacity};
   balance count;
   constexpr unsigned parties = 4;
   constexpr std::size_t at_once = 64;
@@ -197,7 +211,18 @@ TEST_CASE("H7: soak: timed and cancelled sends and receives lose nothing",
   INFO("seed " << seed << ", workers " << workers << ", threads " << threads << ", capacity " << capacity);
   watchdog dog{"timed channel storm, seed " + std::to_string(seed)};
   weft::runtime rt{on(workers)};
-  exchange(rt, capacity, timed_operations / 3 + 1, seed, threads, dog);
+  exchange<std::uint64_t>(rt, capacity, timed_operations / 3 + 1, seed, threads, dog);
+  expect_no_leaks(rt);
+}
+
+TEST_CASE("H7: soak: nor do those of values whose moves may throw", "[channel][select][stress][soak][hazard][H7]") {
+  auto const workers = workers_to_try();
+  auto const capacity = GENERATE(std::size_t{1}, std::size_t{7});
+  auto const seed = fresh_seed();
+  INFO("seed " << seed << ", workers " << workers << ", capacity " << capacity);
+  watchdog dog{"timed channel storm of careful moves, seed " + std::to_string(seed)};
+  weft::runtime rt{on(workers)};
+  exchange<moved_with_care>(rt, capacity, timed_operations / 8 + 1, seed, true, dog);
   expect_no_leaks(rt);
 }
 

@@ -414,6 +414,58 @@ TEST_CASE("values need not be copied, nor assigned", "[channel][bad-input]") {
   });
 }
 
+TEST_CASE("rule 26: senders whose values they move themselves keep their order, also before newcomers",
+          "[channel][rule26]") {
+  run_with(weft::testing::fifo(), [] {
+    channel<moody> ch{1};
+    ch.send(moody{0});
+    auto first = weft::spawn([&] { ch.send(moody{1}); });
+    weft::yield();
+    verify(ch.receive()->number == 0);  // the first has a place, and has not come to use it
+    moody newcomer{2};
+    verify(!ch.try_send(newcomer) && newcomer.number == 2);
+    auto second = weft::spawn(weft::spawn_options{.start = weft::start::eager}, [&] { ch.send(std::move(newcomer)); });
+    verify(ch.receive()->number == 1 && ch.receive()->number == 2);
+    first.get();
+    second.get();
+    moody last{3};
+    verify(ch.try_send(last));  // nothing is kept any more
+    verify(ch.receive()->number == 3);
+  });
+  CHECK(moody::alive == 0);
+}
+
+TEST_CASE("rule 26: of several senders for which there is room, the one that runs first does not pass the others",
+          "[channel][rule26]") {
+  run_on(1, [] {  // who is woken last runs first
+    channel<moody> ch{2};
+    std::vector<weft::task<void>> senders;
+    for (int i = 0; i < 6; ++i) {
+      senders.push_back(weft::spawn([&, i] { ch.send(moody{i}); }));
+      weft::yield();
+    }
+    for (int i = 0; i < 6; ++i) verify(ch.receive()->number == i);
+    for (auto& s : senders) s.get();
+  });
+  CHECK(moody::alive == 0);
+}
+
+TEST_CASE("a place that is kept goes on to the next when the move into it throws", "[channel][bad-input]") {
+  run_with(weft::testing::fifo(), [] {
+    channel<moody> ch{1};
+    ch.send(moody{0});
+    auto first = weft::spawn([&] { ch.send(moody{1}); });
+    auto second = weft::spawn([&] { ch.send(moody{2}); });
+    weft::yield();
+    verify(ch.receive()->number == 0);
+    moody::fails_in = 0;
+    verify(throws<std::runtime_error>([&] { first.get(); }));
+    verify(ch.receive()->number == 2);
+    second.get();
+  });
+  CHECK(moody::alive == 0);
+}
+
 TEST_CASE("a sender that is told to try again and is cancelled lets the next have its place", "[channel][rule3]") {
   run_with(weft::testing::fifo(), [] {
     channel<moody> ch{1};

@@ -205,6 +205,8 @@ TEST_CASE("a try_ form looks once, waits for nobody, and is no cancellation poin
       auto cancelled = weft::spawn([&] {
         verify(throws<weft::cancelled>([] { weft::sleep_for(1h); }));
         weft::barrier alone{1};
+        weft::once_flag once;
+        verify(weft::try_call_once(once, [&] { verify(!weft::try_call_once(once, [] { verify(false); })); }));
         looked = e.try_wait() && g.try_wait() && q.try_join() && !seen.try_wait() && alone.try_wait() == 0;
       });
       weft::yield();

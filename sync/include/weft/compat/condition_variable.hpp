@@ -26,11 +26,11 @@ public:
   condition_variable_any& operator=(condition_variable_any const&) = delete;
 
   void notify_one() noexcept {
-    detail::guard_lock const held{guard_};
+    await_newcomers();
     line_.notify_one();
   }
   void notify_all() noexcept {
-    detail::guard_lock const held{guard_};
+    await_newcomers();
     line_.notify_all();
   }
 
@@ -61,6 +61,10 @@ public:
   }
 
 private:
+  /// Who has unlocked, and waits as far as anybody can see, is in line when this returns. It is not held when they are
+  /// woken: then all of it may be gone at once.
+  void await_newcomers() noexcept { detail::guard_lock const held{guard_}; }
+
   /// At the end of a wait, whatever came of it. What fails here would leave the caller without its lock.
   template <class Lock>
   static void lock_again(Lock& lock) noexcept {

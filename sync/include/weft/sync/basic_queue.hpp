@@ -28,7 +28,7 @@ class get_case;
 /// @tparam Store  see detail::queue_store
 /// @par Thread safety
 /// Any member, from any fiber of any runtime and any thread, at once; only the destructor needs to be alone. To destroy
-/// a queue for which somebody waits aborts.
+/// a queue for which somebody waits aborts. Who has been given an item may still need the queue if moves of `T` throw.
 /// @par Memory ordering
 /// All that was done before an item was put is visible to whoever gets it; all that was done before task_done(), to
 /// whose join() returns for it.

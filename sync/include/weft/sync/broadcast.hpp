@@ -165,8 +165,9 @@ private:
       return unread == 0 || missed != 0 ? nullptr : ring[read_ % ring.size()];
     });
     if (missed != 0) {
+      subscriber_lagged const lagged{missed};  // what fails here does not hide that something was missed
       read_ += missed;
-      throw subscriber_lagged(missed);
+      throw lagged;
     }
     if (value == nullptr) return std::nullopt;
     std::optional<T> copy{*value};  // outside of the lock

@@ -36,7 +36,8 @@ struct channel_access;
 /// All that was done before send() is visible to whoever receives that value; without a buffer, all that was done
 /// before receive() is visible to whoever sent the value, too.
 /// @par Fairness
-/// Senders and receivers are served in the order in which they came.
+/// Senders and receivers are served in the order in which they came. A receiver that has been chosen for a value whose
+/// move then throws stands first again; others may have come before it meanwhile.
 template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
 class channel {
@@ -68,7 +69,8 @@ public:
   }
 
   /// Sends `value` if that needs no waiting. Never waits, and is no cancellation point.
-  /// @returns false, leaving `value` alone, if there is no room and nobody waits  @throws channel_closed
+  /// @returns false, leaving `value` alone, if there is no room and nobody waits; if moving a `T` may throw, also while
+  ///   the room is kept for a sender that has been woken  @throws channel_closed
   [[nodiscard]] bool try_send(T& value) { return offer(value, detail::current_worker()); }
   [[nodiscard]] bool try_send(T&& value) { return offer(value, detail::current_worker()); }
 
@@ -303,7 +305,7 @@ bool channel<T>::send_slowly(T& value, time_point deadline) {
       auto const* const here = detail::current_worker();
       typename state::woken then;
       typename state::section held{state_.lock, here};
-      auto const result = state_.put(held, value, then);
+      auto const result = state_.put(held, value, then, next.told());
       next.settle(held);
       if (result == step::closed) detail::throw_channel_closed();
       if (result == step::done) return true;

@@ -32,6 +32,7 @@ private:
   enum class found : unsigned char { free, done, busy };
   /// @returns `free` if the caller is to do it; `busy` if `deadline` has passed
   found begin(time_point deadline);
+  found try_begin() noexcept;
   void end(bool done) noexcept;
 
   detail::wait_list list_;
@@ -52,14 +53,24 @@ public:
   template <class F, class... Args>
   bool call(time_point deadline, F&& f, Args&&... args) {
     if (flag_.is_done()) return true;
-    auto const found = flag_.begin(deadline);
+    return call_if(flag_.begin(deadline), std::forward<F>(f), std::forward<Args>(args)...);
+  }
+  /// The same, and does not wait.
+  template <class F, class... Args>
+  bool try_call(F&& f, Args&&... args) {
+    if (flag_.is_done()) return true;
+    return call_if(flag_.try_begin(), std::forward<F>(f), std::forward<Args>(args)...);
+  }
+
+private:
+  template <class F, class... Args>
+  bool call_if(once_flag::found found, F&& f, Args&&... args) {
     if (found != once_flag::found::free) return found == once_flag::found::done;
     ours_ = true;
     std::invoke(std::forward<F>(f), std::forward<Args>(args)...);
     return done_ = true;
   }
 
-private:
   once_flag& flag_;
   bool ours_ = false;
   bool done_ = false;
@@ -80,11 +91,12 @@ void call_once(once_flag& flag, F&& f, Args&&... args) {
   (void)detail::once_turn{flag}.call(never, std::forward<F>(f), std::forward<Args>(args)...);
 }
 
-/// The same, but never waits for another.  @returns whether it has been done; otherwise another is at it
+/// The same, but never waits for another, and is no cancellation point.
+/// @returns whether it has been done; otherwise another is at it
 template <class F, class... Args>
   requires std::invocable<F, Args...>
 [[nodiscard]] bool try_call_once(once_flag& flag, F&& f, Args&&... args) {
-  return detail::once_turn{flag}.call(time_point::min(), std::forward<F>(f), std::forward<Args>(args)...);
+  return detail::once_turn{flag}.try_call(std::forward<F>(f), std::forward<Args>(args)...);
 }
 
 /// The same, but waits for another at most for `limit`, which is none for `f`.  @returns as try_call_once()

@@ -367,10 +367,12 @@ private:
 /// @par Cancellation
 /// A cancellation point, even where it need not wait; cancelled means that no case was chosen.
 /// @par Fairness
-/// If several cases are ready, each is as likely as the others. While it waits it stands in line everywhere.
+/// If several cases are ready, each is as likely as the others. While it waits it stands in line everywhere; but a
+/// thread that runs a guest meanwhile, for on_done() of a task of that, stands in line anew every 2 ms.
 /// @par Lifetime
 /// What the cases refer to must outlive the call; except what the chosen case alone refers to: as with a plain
-/// receive(), wait() and so on, whoever has ended the wait may free that at once.
+/// receive(), wait() and so on, whoever has ended the wait may free that at once. (Not a queue of what throws when it
+/// is moved: an item whose move throws goes back.)
 template <class... Cases>
   requires(sizeof...(Cases) > 0 && (select_case<std::remove_cvref_t<Cases>> && ...))
 std::size_t select(Cases&&... cases) {

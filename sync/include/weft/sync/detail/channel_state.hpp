@@ -10,8 +10,8 @@
 /// - A wait is claimed before a value is moved to or from it: so a value is handed over once, or stays where it is.
 /// - Where the other's value cannot be moved because that throws, who was claimed for it is told to try `again`, at the
 ///   head of the line (a select: at its end), and the exception is the caller's. Where moving may throw, a sender for
-///   which there is a place in the ring is told so, too, and moves its value itself; until it has, the next may wait
-///   although the ring has room.
+///   which there is a place in the ring is told so, too, and moves its value itself; until it has, or has left, all
+///   others wait although the ring has room, and then the next is told.
 ///
 /// Who has been claimed is woken when the lock has been released, and may then free the channel.
 
@@ -143,9 +143,14 @@ public:
 
   /// Gives `value` to the first receiver in line, or puts it into the ring. Throws what moving it throws, and has then
   /// done nothing.
+  /// @param told  by a sender that has been told to try again: see place_for_next
   template <class Section>
-  channel_step put(Section const& held, T& value, woken& then) noexcept(is_nothrow) {
+  channel_step put(Section const& held, T& value, woken& then,
+                   [[maybe_unused]] bool told = false) noexcept(is_nothrow) {
     if (is_closed(held)) return channel_step::closed;
+    if constexpr (!is_nothrow) {
+      if (is_kept_ && !told) return channel_step::must_wait;
+    }
     if (node* const receiver = receivers.claim_first()) {
       then.wake(*receiver->owner);
       if constexpr (!is_nothrow) receiver->end = fate::again;
@@ -165,14 +170,14 @@ public:
     if (count() != 0) {
       into.emplace(std::move(ring_[head_]));
       drop_oldest();
-      if (node* const sender = senders.claim_first()) {
-        then.wake(*sender->owner);
-        if constexpr (is_nothrow) {
+      if constexpr (is_nothrow) {
+        if (node* const sender = senders.claim_first()) {
+          then.wake(*sender->owner);
           push(value_of(*sender));
           sender->end = fate::done;
-        } else {
-          sender->end = fate::again;  // it moves its value itself: what that throws is its own
         }
+      } else {
+        keep_for_first(then);
       }
       return channel_step::done;
     }
@@ -194,8 +199,8 @@ public:
 
   // --- without the lock ---
 
-  /// Kept by a sender. If it has been told to try again, there was a place in the ring for it; if there still is one
-  /// when it has tried, or leaves without, the next in line is told.
+  /// Of a sender. If it has been told to try again, a place in the ring is kept for it; when it has tried, or leaves
+  /// without, the next in line is told if there still is one.
   class place_for_next {
   public:
     explicit place_for_next(basic_channel_state& of) noexcept : of_(of) {}
@@ -206,11 +211,12 @@ public:
       }
     }
     void may_want_it() noexcept { told_ = true; }
-    void settle(section const& held) noexcept {
-      if (!std::exchange(told_, false) || of_.count() == of_.capacity_ || is_closed(held)) return;
-      if (node* const sender = of_.senders.claim_first()) {
-        then_.wake(*sender->owner);
-        sender->end = fate::again;
+    [[nodiscard]] bool told() const noexcept { return told_; }
+    void settle([[maybe_unused]] section const& held) noexcept {
+      if (!std::exchange(told_, false)) return;
+      if constexpr (!is_nothrow) {
+        of_.is_kept_ = false;
+        if (of_.count() != of_.capacity_ && !is_closed(held)) of_.keep_for_first(then_);
       }
     }
 
@@ -254,6 +260,16 @@ private:
 
   [[nodiscard]] static T& value_of(node const& sender) noexcept { return *static_cast<T*>(sender.place); }
 
+  /// Tells the first sender in line that there is a place for it, unless another has been told. It moves its value
+  /// itself: what that throws is its own.
+  void keep_for_first(woken& then) noexcept {
+    if (is_kept_) return;
+    if (node* const sender = senders.claim_first()) {
+      then.wake(*sender->owner);
+      sender->end = fate::again;
+      is_kept_ = true;
+    }
+  }
   void push(T& value) noexcept(is_nothrow) {
     auto const present = count();
     auto at = head_ + present;
@@ -270,6 +286,9 @@ private:
   T* ring_ = nullptr;
   typename Atomics::template plain<std::size_t> head_ = 0;  // guarded by the lock: where the oldest value is
   typename Atomics::template atomic<std::size_t> count_{0};
+  // Guarded by the lock: whether a place is kept for one who was told to try again.
+  struct never_kept {};
+  [[no_unique_address]] std::conditional_t<is_nothrow, never_kept, typename Atomics::template plain<bool>> is_kept_{};
   std::size_t const capacity_;
 };
 

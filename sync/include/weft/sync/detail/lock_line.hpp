@@ -11,8 +11,9 @@
 ///     called                   lock: take it, if it is free    unlock: free, for one is on its way
 ///
 /// So each unlock with a line leaves one on its way, or an owner; and who was called either takes the lock, or finds it
-/// held by one whose unlock will see the line. (Normal and starving mode of Go's `sync.Mutex`, src/sync/mutex.go; but
-/// an impatient waiter is handed the lock, and no mode outlives that.)
+/// held by one whose unlock will see the line. While one is on its way nobody else's age is looked at: that would cost
+/// each unlock of a mutex that is fought for a lock and a look at the clock. (Normal and starving mode of Go's
+/// `sync.Mutex`, src/sync/mutex.go; but an impatient waiter is handed the lock, and no mode outlives that.)
 
 #include <weft/runtime/clock.hpp>
 #include <weft/runtime/detail/atomics.hpp>
