@@ -18,6 +18,10 @@ namespace {
 enum class accept_trouble : unsigned char { one_connection, no_descriptors, no_memory, broken_listener };
 
 accept_trouble trouble_of(std::error_code ec) noexcept {
+  // Of what a listener does with a connection before it hands it out, such as a handshake.
+  if (ec.category() != std::generic_category() && ec.category() != std::system_category()) {
+    return accept_trouble::one_connection;
+  }
   switch (ec.value()) {
     case EMFILE:
     case ENFILE: return accept_trouble::no_descriptors;

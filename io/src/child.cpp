@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <sched.h>
+#include <stop_token>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -112,6 +113,9 @@ WEFT_IN_CHILD void execute(child_plan& plan) {
 
 WEFT_IN_CHILD int run_child(void* argument) {
   auto& plan = *static_cast<child_plan*>(argument);
+  // seq_cst, both: pairs with stop_child(). Either that sees the number, or this that it has been stopped.
+  plan.number.store(static_cast<int>(::syscall(SYS_getpid)));
+  if (plan.stopped.load()) ::syscall(SYS_kill, plan.number.load(), SIGKILL);
   reset_dispositions();
   enter_group(plan);
   place_descriptors(plan);
@@ -119,6 +123,13 @@ WEFT_IN_CHILD int run_child(void* argument) {
   reset_mask();
   execute(plan);
   return 0;
+}
+
+/// Any thread, while the child is not reaped: so the number is its own.
+void stop_child(child_plan& plan) noexcept {
+  // seq_cst, both: as in run_child().
+  plan.stopped.store(true);
+  if (int const number = plan.number.load(); number != 0) ::kill(number, SIGKILL);
 }
 
 }  // namespace
@@ -132,9 +143,14 @@ int start_child(child_plan& plan, int& pidfd) noexcept {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_BLOCK, &all, &before);  // else a handler of this process's could run in the child
   auto const top = (reinterpret_cast<std::uintptr_t>(stack.get()) + size) & ~std::uintptr_t{63};
-  int const pid = WEFT_CLONE(run_child, reinterpret_cast<void*>(top), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
-                             &plan, &pidfd, nullptr, nullptr);
-  int const error = pid < 0 ? errno : plan.error;
+  int pid = -1;
+  int error = 0;
+  {
+    std::stop_callback const stopping{plan.stop, [&plan] { stop_child(plan); }};
+    pid = WEFT_CLONE(run_child, reinterpret_cast<void*>(top), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan,
+                     &pidfd, nullptr, nullptr);
+    error = pid < 0 ? errno : plan.error;
+  }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid >= 0 && error != 0) {
     reap_child(pid);

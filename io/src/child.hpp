@@ -11,6 +11,8 @@
 #include <weft/io/process_options.hpp>
 
 #include <array>
+#include <atomic>
+#include <stop_token>
 
 namespace weft::inline v0::detail {
 
@@ -34,6 +36,12 @@ struct child_plan {
   char* const* environment = nullptr;
   char const* directory = nullptr;  ///< null: stays where it is
   io::process_group group = io::process_group::inherited;
+  /// Ends the child wherever it is: to open a named pipe may take for ever. start_child() returns as if all were well.
+  std::stop_token stop;
+
+  // Written by the child and by who stops it: each looks at the other's after it has written its own.
+  std::atomic<int> number{0};
+  std::atomic<bool> stopped{false};
 
   // Written by the child: where it failed, with which of the three, and how; 0: it did not.
   step failed_at = step::make;

@@ -71,8 +71,10 @@ bool create_directories(std::filesystem::path const& path, std::error_code& ec) 
 std::vector<directory_entry> list_directory(std::filesystem::path const& path, std::error_code& ec) {
   std::vector<directory_entry> entries;
   ask_about(path, ec, [&](file_calls& calls) {
-    entries.clear();
-    int const status = uninterrupted([&] { return calls.list(path.c_str(), entries); });
+    int const status = uninterrupted([&] {
+      entries.clear();
+      return calls.list(path.c_str(), entries);
+    });
     std::sort(entries.begin(), entries.end(), [](auto const& a, auto const& b) { return a.name < b.name; });
     return status;
   });

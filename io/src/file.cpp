@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <fcntl.h>
 #include <string>
 #include <utility>
@@ -59,6 +60,15 @@ int refuse_type(std::filesystem::file_type type) noexcept {
   }
 }
 
+/// Of a device: some have positions, and terminals have none.  @returns an error, or 0
+int refuse_without_positions(file_calls& calls, int number, int flags) noexcept {
+  std::byte none{};
+  auto const tried = uninterrupted([&] {
+    return (flags & O_ACCMODE) == O_WRONLY ? calls.pwrite(number, &none, 0, 0) : calls.pread(number, &none, 0, 0);
+  });
+  return tried == -ESPIPE ? -ESPIPE : 0;
+}
+
 /// @returns the number, or the negative error number
 int open_to_use(file_calls& calls, char const* path, int flags, unsigned permissions) noexcept {
   int const number = uninterrupted([&] { return calls.open(path, flags, permissions); });
@@ -66,6 +76,9 @@ int open_to_use(file_calls& calls, char const* path, int flags, unsigned permiss
   file_info about;
   int status = uninterrupted([&] { return calls.fstat(number, about); });
   if (status == 0) status = refuse_type(about.type);
+  if (status == 0 && about.type == std::filesystem::file_type::character) {
+    status = refuse_without_positions(calls, number, flags);
+  }
   if (status == 0) return number;
   (void)calls.close(number);
   return status;

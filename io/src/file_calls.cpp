@@ -96,7 +96,7 @@ public:
   }
   ssize_t sendfile(int to, int file, std::int64_t offset, std::size_t size) noexcept override {
     off_t at = offset;
-    return without_sigpipe([&] { return ::sendfile(to, file, &at, size); });
+    return without_sigpipe(size, [&] { return ::sendfile(to, file, &at, size); });
   }
   int dup(int fd) noexcept override { return or_error(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
   int fsync(int fd) noexcept override { return or_error(::fsync(fd)); }

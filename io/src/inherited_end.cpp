@@ -71,6 +71,12 @@ inherited_end::way inherited_end::find_way(std::error_code& ec) {
     ec = system_error_of(-errno);
     return way::unknown;
   }
+  // What is opened anew could do what the descriptor itself cannot.
+  int const access = ::fcntl(number_, F_GETFL) & O_ACCMODE;
+  if (access == (what_ == readiness::readable ? O_WRONLY : O_RDONLY)) {
+    ec = closed_error();
+    return way::unknown;
+  }
   if (S_ISFIFO(about.st_mode) || (S_ISCHR(about.st_mode) && is_terminal(number_))) {
     if (open_anew()) return way::own;
   }

@@ -197,7 +197,10 @@ process process_start::run(std::error_code& ec) {
   int number = -1;
   int pidfd = -1;
   try {
-    offload_blocking([&] { number = calls.start_process(plan_, pidfd); });
+    offload_blocking([&](std::stop_token stop) {
+      plan_.stop = std::move(stop);
+      number = calls.start_process(plan_, pidfd);
+    });
   } catch (...) {
     if (number >= 0) made.take(number, pidfd, calls);  // to end it
     throw;

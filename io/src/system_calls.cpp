@@ -6,7 +6,9 @@
 #include <weft/runtime/environment.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <fcntl.h>
+#include <numeric>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -61,11 +63,13 @@ public:
   }
   ssize_t read(int fd, void* to, std::size_t size) noexcept override { return or_error(::read(fd, to, size)); }
   ssize_t write(int fd, void const* from, std::size_t size) noexcept override {
-    return without_sigpipe([=] { return ::write(fd, from, size); });
+    return without_sigpipe(size, [=] { return ::write(fd, from, size); });
   }
   ssize_t readv(int fd, iovec const* to, int count) noexcept override { return or_error(::readv(fd, to, count)); }
   ssize_t writev(int fd, iovec const* from, int count) noexcept override {
-    return without_sigpipe([=] { return ::writev(fd, from, count); });
+    auto const asked = std::accumulate(from, from + count, std::size_t{0},
+                                       [](std::size_t sum, iovec const& piece) { return sum + piece.iov_len; });
+    return without_sigpipe(asked, [=] { return ::writev(fd, from, count); });
   }
 
   // Linux has closed it whatever it says; what else it may say of a file concerns data that was written before.

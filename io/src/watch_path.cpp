@@ -68,13 +68,14 @@ path_watch watch_path(std::filesystem::path const& path, std::error_code& ec) {
   // As of an adopted descriptor.
   auto& current = detail::current_calls();
   auto& socket_calls = current.kind() == detail::descriptor_kind::real ? current : detail::kernel_calls();
-  int number = check_path(path.native());
+  int const refused = check_path(path.native());
+  int number = -1;
   try {
     detail::where_it_may_block([&] {
-      if (number == 0) number = uninterrupted([&] { return calls.watch(path.c_str(), watched_events); });
+      number = refused != 0 ? refused : uninterrupted([&] { return calls.watch(path.c_str(), watched_events); });
     });
   } catch (...) {
-    if (number > 0) (void)socket_calls.close(number);
+    if (number >= 0) (void)socket_calls.close(number);
     throw;
   }
   set_error(ec, number);

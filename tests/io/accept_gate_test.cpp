@@ -32,7 +32,8 @@ public:
   static constexpr int good = 0;
   static constexpr int no_memory = -1;  // throws std::bad_alloc
 
-  explicit told_listener(std::vector<int> results) : results_(std::move(results)) {}
+  explicit told_listener(std::vector<int> results, std::error_category const& of = std::generic_category())
+      : results_(std::move(results)), category_(&of) {}
 
   no_stream accept(std::error_code& ec) {
     asked_.push_back(weft::testing::now());
@@ -44,7 +45,7 @@ public:
     }
     int const result = results_[asked_.size() - 1];
     if (result == no_memory) throw std::bad_alloc{};
-    if (result != good) ec = {result, std::generic_category()};
+    if (result != good) ec = {result, *category_};
     return {};
   }
   [[nodiscard]] bool is_open() const { return open_; }
@@ -61,6 +62,7 @@ public:
 
 private:
   std::vector<int> results_;
+  std::error_category const* category_;
   std::vector<weft::time_point> asked_;
   bool open_ = true;
 };
@@ -125,6 +127,19 @@ TEST_CASE("errors of one connection are passed over, without a spin if there is 
     std::vector<long> expected(40, 0);
     expected[15] = expected[31] = 5;
     CHECK(endless.pauses() == expected);
+  });
+}
+
+TEST_CASE("errors of a listener's own kind are those of one connection, whatever their number", "[io][serve]") {
+  struct handshakes : std::error_category {
+    [[nodiscard]] char const* name() const noexcept override { return "handshakes"; }
+    [[nodiscard]] std::string message(int) const override { return "the client speaks something else"; }
+  };
+  static handshakes const failed;
+  in_virtual_time([] {
+    told_listener listener{{EMFILE, good, EINVAL, good, 0x0A000086}, failed};
+    CHECK(serve(listener, ignore).served == 2);
+    CHECK(listener.pauses() == std::vector<long>(5, 0));
   });
 }
 

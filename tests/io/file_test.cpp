@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
 #include <limits>
@@ -290,7 +291,23 @@ TEST_CASE("what has no positions is refused at once, and a FIFO holds up nobody"
     CHECK(open_error(dir / "fifo", open_mode::update) == std::errc::invalid_seek);
     auto zero = file::open("/dev/zero");
     CHECK(read(zero, 3) == std::string(3, '\0'));
+    CHECK(file::open("/dev/null", open_mode::write).is_open());
   });
+}
+
+TEST_CASE("a terminal has no positions, and so is no file", "[io][file]") {
+  int const maker = ::posix_openpt(O_RDWR | O_NOCTTY);
+  if (maker < 0 || ::grantpt(maker) != 0 || ::unlockpt(maker) != 0) {
+    WARN("skipped: there are no terminals here");
+    return;
+  }
+  std::string const name = ::ptsname(maker);
+  run_on(1, [&] {
+    for (auto const mode : {open_mode::read, open_mode::write, open_mode::update}) {
+      CHECK(open_error(name, mode) == std::errc::invalid_seek);
+    }
+  });
+  ::close(maker);
 }
 
 TEST_CASE("offsets that no file can have are refused", "[io][file]") {

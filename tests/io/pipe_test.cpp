@@ -1,6 +1,7 @@
 /// @file
 /// Pipes, and descriptors that come from elsewhere.
 
+#include "../../io/src/kernel_result.hpp"
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 
@@ -89,6 +90,18 @@ TEST_CASE("the wrong end of a pipe says so", "[io][pipe][bad-input]") {
     CHECK(writer.read_some(one, ec) == 0);
     CHECK(ec == std::errc::bad_file_descriptor);
   });
+}
+
+TEST_CASE("SIGPIPE is taken also of a call that wrote some before the pipe broke", "[io][pipe][bad-input]") {
+  counting_sigpipe const counted;
+  auto const breaks_late = [](ssize_t result) {
+    return weft::detail::without_sigpipe(10, [=] {
+      ::raise(SIGPIPE);
+      return result;
+    });
+  };
+  CHECK(breaks_late(5) == 5);
+  CHECK(broken_pipes == 0);
 }
 
 TEST_CASE("SIGPIPE is never raised, by whatever is written to", "[io][pipe][bad-input]") {

@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 #include "support/children.hpp"
 #include "support/run_on.hpp"
+#include "support/scratch.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
 
@@ -411,6 +412,28 @@ TEST_CASE("a cancelled call leaves no process", "[io][process]") {
       CHECK(throws<weft::cancelled>([&] { (void)running.get(); }));
       CHECK_FALSE(has_children());
     }
+  });
+}
+
+TEST_CASE("a start that waits for the other end of a named pipe ends when it is cancelled",
+          "[io][process][bad-input]") {
+  run_clean([] {
+    weft::test::scratch const dir;
+    auto const fifo = dir / "fifo";
+    verify(::mkfifo(fifo.c_str(), 0600) == 0);
+    for (int round = 0; round < 20; ++round) {
+      auto starting = weft::spawn([&] {
+        round % 2 == 0 ? (void)process::spawn({"cat"}, {.in = redirection::from_file(fifo)})
+                       : (void)process::spawn({"true"}, {.out = redirection::to_file(fifo)});
+      });
+      for (int turn = round * round * 20; turn > 0; --turn) weft::yield();  // at each point of the way
+      starting.cancel();
+      verify(throws<weft::cancelled>([&] { starting.get(); }));
+    }
+    // And where the other end is there, it goes on.
+    int const reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
+    verify(process::spawn({"true"}, {.out = redirection::to_file(fifo)}).wait().success());
+    ::close(reader);
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <weft/io/readiness.hpp>
 
+#include "io/pairs.hpp"
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/scale.hpp"
@@ -12,6 +13,9 @@
 
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>
+#include <weft/io/udp_socket.hpp>
+#include <weft/io/unix_listener.hpp>
+#include <weft/io/unix_stream.hpp>
 #include <weft/runtime/runtime.hpp>
 #include <weft/runtime/simulation.hpp>
 #include <weft/runtime/spawn.hpp>
@@ -403,5 +407,33 @@ TEST_CASE("soak: selects over descriptors and a channel miss nothing, whoever el
     stop.set();
     for (auto& t : reading) t.get();
     verify(taken == 4 * each);
+  });
+}
+
+TEST_CASE("datagram sockets and listeners of any kind can be waited for, and closed meanwhile", "[io][readiness]") {
+  run_on(some_workers(), [] {
+    auto udp = udp_socket::bind({ip_address::loopback_v4(), 0});
+    auto names = unix_listener::bind(some_name());
+    auto const wait_for_both = [&] {
+      int ready = 0;
+      (void)weft::select(weft::on_readable(udp, [&] { ready = 1; }), weft::on_readable(names, [&] { ready = 2; }));
+      return ready;
+    };
+    auto first = weft::spawn(eagerly, wait_for_both);
+    udp.send_to(udp.local_endpoint(), "x");
+    verify(first.get() == 1);
+    std::array<std::byte, 1> one{};
+    (void)udp.receive_from(one);
+    auto second = weft::spawn(eagerly, wait_for_both);
+    auto const client = unix_stream::connect(names.local_endpoint());
+    verify(second.get() == 2);
+    (void)names.accept();
+    auto third = weft::spawn(eagerly, [&] {
+      std::error_code ec;
+      wait_readable(udp, ec);
+      return ec;
+    });
+    udp.close();
+    verify(third.get() == std::errc::bad_file_descriptor);
   });
 }

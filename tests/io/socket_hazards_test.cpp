@@ -8,6 +8,7 @@
 #include "support/watchdog.hpp"
 
 #include <weft/io/detail/open_descriptor.hpp>
+#include <weft/io/stream.hpp>
 #include <weft/io/tcp_listener.hpp>
 #include <weft/io/tcp_stream.hpp>
 #include <weft/io/testing.hpp>
@@ -265,4 +266,25 @@ TEST_CASE("H26: timer and socket are served within 10 ms, though each round of t
   if (migration_forced()) return;  // as above
   CHECK(worst.timer <= 50);        // of 200 us each
   CHECK(worst.socket <= 50);
+}
+
+TEST_CASE("H26: who finds a descriptor ready each time lets others run all the same", "[io][hazard][H26]") {
+  run_on(1, [] {
+    std::array<int, 2> pair{};
+    verify(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()) == 0);
+    auto from = weft::io::stream::adopt(pair[0]);
+    std::array<std::byte, 10'000> flood{};
+    verify(::write(pair[1], flood.data(), flood.size()) == static_cast<ssize_t>(flood.size()));
+    bool over = false;
+    std::size_t turns = 0;
+    auto other = weft::spawn([&] {
+      for (; !over; ++turns) weft::yield();
+    });
+    std::array<std::byte, 1> one{};
+    for (std::size_t i = 0; i < flood.size(); ++i) verify(from.read_some(one) == 1);
+    over = true;
+    other.get();
+    CHECK(turns >= flood.size() / 64 - 1);
+    ::close(pair[1]);
+  });
 }

@@ -341,6 +341,15 @@ TEST_CASE("a descriptor that is closed, or the wrong end, or broken, says so", "
     CHECK(ec == std::errc::bad_file_descriptor);
     CHECK(throws<std::system_error>([&] { (void)none.read_line(); }));
     CHECK_THROWS_WITH(none.write_all("x"), Catch::Matchers::Contains("descriptor 1000000"));
+    auto const pipe = make_pipe();
+    inherited_stream reader{pipe.reader};
+    CHECK(reader.write_all("x", ec) == 0);  // the system would open a pipe anew for what this end of it cannot do
+    CHECK(ec == std::errc::bad_file_descriptor);
+    inherited_stream writer{pipe.writer};
+    CHECK_FALSE(writer.read_line(ec));
+    CHECK(ec == std::errc::bad_file_descriptor);
+    writer.write_all("line\n");
+    CHECK(reader.read_line() == "line");
     for (auto const what : {kind::pipe, kind::sockets}) {
       auto ends = make(what);
       inherited_stream out{ends.writer};

@@ -17,6 +17,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <ranges>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -50,6 +51,16 @@ void send_in_parts(stream& to, std::vector<std::string_view> const& parts) {
     for (int i = 0; i < 20; ++i) weft::yield();
   }
 }
+
+// What is made on the way, element by element, is gone before it could be sent.
+using made_strings = decltype(std::declval<std::vector<std::string> const&>() |
+                              std::views::transform([](std::string const& s) { return s + "\n"; }));
+using made_views = decltype(std::declval<std::vector<std::string> const&>() |
+                            std::views::transform([](std::string const& s) { return std::string_view{s}; }));
+static_assert(!weft::detail::buffers_to_send<made_strings>);
+static_assert(weft::detail::buffers_to_send<made_views>);
+static_assert(weft::detail::buffers_to_send<std::vector<std::string>>);
+static_assert(weft::detail::buffers_to_fill<std::vector<std::span<std::byte>>>);
 
 }  // namespace
 

@@ -41,7 +41,7 @@ public:
     made.given_ = std::make_shared<stream>(std::move(given));
     return made;
   }
-  /// A file to read.
+  /// A file to read. Of a named pipe, the start waits for who writes to it; to_file(), for who reads.
   [[nodiscard]] static redirection from_file(std::string path) { return {kind::read_file, std::move(path)}; }
   /// A file to write, made if need be; what was in it is gone.
   [[nodiscard]] static redirection to_file(std::string path) { return {kind::write_file, std::move(path)}; }

@@ -33,7 +33,8 @@
 namespace weft::inline v0 {
 namespace io {
 
-/// Something that connections come out of: `accept(ec)` waits for one, and close() makes that fail.
+/// Something that connections come out of: `accept(ec)` waits for one, and close() makes that fail. An error of a
+/// category of its own, such as of a handshake that it makes, is one of that connection alone.
 template <class L>
 concept connection_listener = requires(L& listener, std::error_code& ec) {
   { listener.accept(ec) } -> std::movable;

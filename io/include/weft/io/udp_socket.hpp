@@ -94,6 +94,7 @@ public:
   [[nodiscard]] int native_handle() const noexcept { return descriptor_.number(); }
 
 private:
+  friend struct detail::descriptor_access;
   udp_socket(detail::open_descriptor descriptor, bool v6) noexcept : descriptor_(std::move(descriptor)), v6_(v6) {}
   void member(int option_v4, int option_v6, ip_address const& group, std::uint32_t interface, std::error_code& ec);
 

@@ -41,6 +41,7 @@ public:
   [[nodiscard]] int native_handle() const noexcept { return descriptor_.number(); }
 
 private:
+  friend struct detail::descriptor_access;
   unix_listener(detail::open_descriptor descriptor, unix_endpoint at) noexcept
       : descriptor_(std::move(descriptor)), at_(std::move(at)) {}
 

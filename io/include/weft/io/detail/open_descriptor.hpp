@@ -6,11 +6,14 @@
 #include <weft/io/detail/system_calls.hpp>
 #include <weft/runtime/detail/fiber_record.hpp>
 #include <weft/runtime/detail/polled_descriptor.hpp>
+#include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/waiter.hpp>
 
+#include <atomic>
 #include <cerrno>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <sys/types.h>
 #include <system_error>
@@ -37,7 +40,7 @@ public:
   open_descriptor() noexcept = default;
   /// Takes over `number`, which came from `calls`. If there is no memory, it is closed, and std::bad_alloc is thrown.
   open_descriptor(int number, system_calls& calls);
-  open_descriptor(open_descriptor&&) noexcept = default;
+  open_descriptor(open_descriptor&& other) noexcept : polled_(std::move(other.polled_)), calls_(other.calls_) {}
   open_descriptor& operator=(open_descriptor&& other) noexcept {
     if (this != &other) {
       close();
@@ -59,7 +62,7 @@ public:
   void close() noexcept;
 
   /// Repeats `attempt(calls, number)`, which makes one system call, until that does not fail for want of readiness, and
-  /// waits in between.
+  /// waits in between. Who never has to wait lets other fibers run from time to time.
   /// @param asked  as much as it can do: if it does less, the next operation waits first
   /// @returns what `attempt` has, or -1 with `ec` set
   /// @par Cancellation
@@ -72,6 +75,8 @@ public:
     if (!in_use) return fail(ec, closed_error());
     // Who cannot wait tries at any rate.
     bool must_wait = !polled_->seems_ready(what) && current_fiber() != nullptr;
+    if (!must_wait && is_enough_in_a_row()) [[unlikely]]
+      yield();
     for (;;) {
       if (must_wait && !await_ready(in_use, what, ec)) return -1;
       auto const done = attempt(*calls_, polled_->number());
@@ -102,6 +107,16 @@ public:
   }
 
 private:
+  /// At each so many operations that begin without a wait: of a flood there is always more, and what waits for this
+  /// worker, timers and other descriptors too, would wait for its end.
+  bool is_enough_in_a_row() noexcept {
+    constexpr std::uint8_t most = 64;
+    // relaxed: nothing depends on it, and of operations on several threads some may go uncounted.
+    auto const count = static_cast<std::uint8_t>(in_a_row_.load(std::memory_order_relaxed) + 1);
+    in_a_row_.store(count % most, std::memory_order_relaxed);
+    return count == most;
+  }
+
   static ssize_t fail(std::error_code& ec, std::error_code why) noexcept {
     ec = why;
     return -1;
@@ -109,6 +124,7 @@ private:
 
   owned_descriptor polled_;
   system_calls* calls_ = nullptr;
+  std::atomic<std::uint8_t> in_a_row_{0};
 };
 
 /// The descriptor of an I/O object, whose friend this is.

@@ -1,12 +1,13 @@
 #pragma once
 /// @file
-/// Ranges of buffers, for calls that fill or send several at once: of spans, of strings, and the buffer sequences of
-/// Asio, a single one of its buffers included.
+/// Ranges of buffers, for calls that fill or send several at once: of spans, of strings that are in the range, and the
+/// buffer sequences of Asio, a single one of its buffers included.
 
 #include <array>
 #include <concepts>
 #include <cstddef>
 #include <iterator>
+#include <ranges>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -30,10 +31,16 @@ template <class T, class Byte>
 concept untyped_piece = piece<T, Byte> &&
                         std::is_void_v<std::remove_pointer_t<decltype(std::declval<T const&>().data())>>;
 
+/// The bytes of a piece of type `T` are there as long as the range that gave it: it is in the range, or refers to them.
+template <class T, class Byte>
+concept lasting_piece = piece<std::remove_cvref_t<T>, Byte> &&
+                        (std::is_reference_v<T> || untyped_piece<std::remove_cvref_t<T>, Byte> ||
+                         std::ranges::borrowed_range<std::remove_cvref_t<T>>);
+
 template <class T, class Byte>
 concept range_of_pieces = requires(T const& range) {
   std::end(range);
-  requires piece<std::remove_cvref_t<decltype(*std::begin(range))>, Byte>;
+  requires lasting_piece<decltype(*std::begin(range)), Byte>;
 };
 
 template <class T>
