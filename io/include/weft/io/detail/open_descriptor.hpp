@@ -70,15 +70,18 @@ public:
   template <class Attempt>
   ssize_t perform(readiness what, std::size_t asked, std::error_code& ec, Attempt&& attempt) {
     check_cancelled();
+    if (is_enough_in_a_row()) [[unlikely]]
+      yield();  // not in use: close() waits until it is not, or waits
     if (polled_ == nullptr) return fail(ec, closed_error());
     polled_descriptor::use in_use{*polled_};
     if (!in_use) return fail(ec, closed_error());
     // Who cannot wait tries at any rate.
     bool must_wait = !polled_->seems_ready(what) && current_fiber() != nullptr;
-    if (!must_wait && is_enough_in_a_row()) [[unlikely]]
-      yield();
     for (;;) {
-      if (must_wait && !await_ready(in_use, what, ec)) return -1;
+      if (must_wait) {
+        if (!await_ready(in_use, what, ec)) return -1;
+        in_a_row_.store(0, std::memory_order_relaxed);
+      }
       auto const done = attempt(*calls_, polled_->number());
       if (done >= 0) {
         static_cast<std::size_t>(done) < asked ? polled_->exhausted(what) : polled_->not_exhausted(what);
@@ -107,8 +110,8 @@ public:
   }
 
 private:
-  /// At each so many operations that begin without a wait: of a flood there is always more, and what waits for this
-  /// worker, timers and other descriptors too, would wait for its end.
+  /// At each so many operations after another that need not wait: of a flood there is always more, and what waits for
+  /// this worker, timers and other descriptors too, would wait for its end.
   bool is_enough_in_a_row() noexcept {
     constexpr std::uint8_t most = 64;
     // relaxed: nothing depends on it, and of operations on several threads some may go uncounted.
