@@ -63,8 +63,8 @@ public:
   [[nodiscard]] stack_range make(std::uint8_t size_class) noexcept;
   /// Takes back what is left of a range; it is what make() gives next.
   void take_back(stack_range const& rest, std::uint8_t size_class) noexcept;
-  /// The next stack of a range that is not empty: writes its description at its top, and makes the context that starts
-  /// there.
+  /// A list of the next stacks of a range that is not empty, one or several: writes the description of each at its top,
+  /// and makes the context that starts there.
   [[nodiscard]] stack* describe(stack_range& range, std::uint8_t size_class) const noexcept;
   /// Takes back a list.
   void give(stack* first, stack* last) noexcept;
@@ -95,6 +95,7 @@ private:
     std::size_t slabs = 0;
   };
 
+  [[nodiscard]] stack* describe_one(stack_range& range, std::uint8_t size_class) const noexcept;
   bool grow(reserve& from, std::size_t stride) noexcept;
   std::size_t install_guards(stack_range const& range, std::size_t guard_bytes) const noexcept;
   std::size_t stride_of(std::uint8_t size_class) const noexcept;
