@@ -211,10 +211,15 @@ std::exception_ptr group_core::outwait_children() {
 }
 
 void group_core::rethrow_first() {
-  if (first_failed_ == nullptr) return;
-  thrown_ = true;
-  first_failed_->collected = true;
-  std::rethrow_exception(first_failed_->error);
+  std::exception_ptr first;
+  {
+    wait_list::section const lock{list_};  // failures() may be called meanwhile, and tasks be spawned from elsewhere
+    if (first_failed_ == nullptr) return;
+    thrown_ = true;
+    first_failed_->collected = true;
+    first = first_failed_->error;
+  }
+  std::rethrow_exception(first);
 }
 
 void group_core::wait() {

@@ -300,3 +300,26 @@ TEST_CASE("map refuses a limit of 0, an empty callable, and to run without a run
     }
   });
 }
+
+TEST_CASE("a shielded map or for_each whose runtime is shut down does not pass for done", "[map]") {
+  auto const values = GENERATE(false, true);
+  auto const below = GENERATE(std::size_t{1}, std::size_t{3});
+  weft::runtime rt{{.workers = some_workers()}};
+  weft::event begun;
+  std::atomic<int> told{0};
+  rt.post([&] {
+    weft::cancel_shield const shield;
+    auto const waits = [&](int) -> std::string {
+      begun.set();
+      park_forever();
+      return std::string(100, 'x');
+    };
+    told += throws<weft::cancelled>([&] {
+      auto const all = std::views::iota(0, 10);
+      values ? void(weft::map(all, waits, max_concurrency{below})) : weft::for_each(all, waits, max_concurrency{below});
+    });
+  });
+  begun.wait();
+  rt.shutdown();
+  CHECK(told == 1);
+}

@@ -11,6 +11,7 @@
 #include <weft/runtime/task_group.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <deque>
@@ -102,6 +103,11 @@ public:
   void run() {
     if (most_ != 0) group_.spawn([this] { work(); });
     group_.wait();
+    // Who is shielded goes on when its runtime cancels all that run, which is no failure of theirs.
+    if (most_ != 0 && !(reached_end_ && done_.load(std::memory_order_relaxed) == taken_)) {  // the wait orders it
+      check_cancelled();
+      throw cancelled{cancel_reason::shutdown};
+    }
   }
 
 private:
@@ -114,7 +120,10 @@ private:
   };
 
   void work() {
-    while (auto item = take()) Places::fill(*item->place, f_, static_cast<element_of<R>&&>(item->element));
+    while (auto item = take()) {
+      Places::fill(*item->place, f_, static_cast<element_of<R>&&>(item->element));
+      done_.fetch_add(1, std::memory_order_relaxed);  // the end of this task orders it
+    }
   }
 
   std::optional<taken> take() {
@@ -122,8 +131,12 @@ private:
     std::lock_guard const turn{turns_};
     if (std::exchange(exhausted_, true)) return std::nullopt;  // also if taking the one before has failed
     if (std::exchange(begun_, true)) ++at_;                    // not sooner: it may wait
-    if (at_ == end_) return std::nullopt;
+    if (at_ == end_) {
+      reached_end_ = true;
+      return std::nullopt;
+    }
     auto item = next();
+    ++taken_;
     exhausted_ = false;
     if (running_ < most_) {
       group_.spawn([this] { work(); });
@@ -148,8 +161,11 @@ private:
   std::ranges::sentinel_t<R> end_;
   bool begun_ = false;
   bool exhausted_ = false;
+  bool reached_end_ = false;
+  std::size_t taken_ = 0;
   std::size_t running_ = 1;
   std::size_t most_;
+  std::atomic<std::size_t> done_{0};
   task_group group_;  // goes first
 };
 
@@ -168,7 +184,8 @@ private:
 /// The first call that fails, or the first failure to take an element, cancels the others, and no more are begun. When
 /// all have ended, its exception is thrown. What the others fail with goes to `on_unhandled_exception`.
 /// @par Cancellation
-/// A cancellation point, even where it need not wait; as gather().
+/// A cancellation point, even where it need not wait; as gather(). Throws `cancelled` also from within a shield if its
+/// calls were cancelled because the runtime shuts down.
 /// @throws std::invalid_argument  for a limit of 0, or an empty callable; no_runtime  outside of a fiber
 template <class R, class F>
 auto map(R&& range, F&& f, max_concurrency limit) {
