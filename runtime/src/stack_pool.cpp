@@ -321,8 +321,9 @@ std::size_t stack_pool::install_guards(stack_range const& range, std::size_t gua
   }
   for (std::size_t n = 0; n < count; ++n) {
     std::byte* const guard = range.at + n * range.stride;
-    bool const guarded = guard_ == guard_kind::advice ? ::madvise(guard, guard_bytes, MADV_GUARD_INSTALL) == 0
-                                                      : ::mprotect(guard, guard_bytes, PROT_NONE) == 0;
+    // Memory that is locked, by mlockall() later on, takes no advice.
+    bool const guarded = (guard_ == guard_kind::advice && ::madvise(guard, guard_bytes, MADV_GUARD_INSTALL) == 0) ||
+                         ::mprotect(guard, guard_bytes, PROT_NONE) == 0;
     if (!guarded) return n;
   }
   return count;

@@ -524,6 +524,8 @@ bool wait_for_end(fiber_record& fiber, fiber_record* self, time_point deadline, 
   waiter w{"task", mode};
   wait_node node{w};
   if (!task_end::enlist(fiber.end, node)) return true;
+  // Who has stepped aside for us is shown to wait for us, or a circle through it would not be seen.
+  if (self != nullptr && self->joiner_aside) open_aside_join(*self);
   bool const circle = self != nullptr && join_chain::enter(*self, fiber);
   noted_wait noted;
   if (!circle) noted.for_task(fiber, deadline);
@@ -616,7 +618,8 @@ bool is_bare(fiber_record const& record) noexcept {
 
 }  // namespace
 
-void cancel_and_join(fiber_record& fiber) noexcept {
+// Not inlined: see entry_worker().
+[[gnu::noinline]] void cancel_and_join(fiber_record& fiber) noexcept {
   if (!task_end::has_ended(fiber.end) || !is_bare(fiber)) return cancel_and_join_slowly(fiber);
   discard(&fiber, fiber.size_class);
 }

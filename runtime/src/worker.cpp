@@ -31,9 +31,6 @@ constexpr std::uint64_t longest_without_tick = 2'000'000;
 /// 25 to 100 us: a look in the loop is a system call, and 64 switches may take less than one.
 constexpr std::uint64_t longest_unpolled = 100'000;
 
-/// 2.5 to 10 ms: a look at each neighbour costs a few cache lines.
-constexpr std::uint64_t longest_unattended = 10'000'000;
-
 /// From the worker's identity, which resumes it, to the fiber's.
 [[maybe_unused]] WEFT_UNINSTRUMENTED void go_on_as(fiber_record& fiber) noexcept {
   sanitizer_thread::watch_accesses();
@@ -682,6 +679,7 @@ void worker::enqueue(fiber_record& fiber, placement where) noexcept {
 
 /// The same with one worker and strict order: one queue, which nothing passes but by the environment's choice.
 fiber_record* worker::pick_in_order() noexcept {
+  ticks_.add(-1U);  // for turns() alone
   while (fiber_record* const fiber = home.injected.pop(1)) ordered_.push(*fiber);
   now();
   expire_timers(timers);

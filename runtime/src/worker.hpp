@@ -28,6 +28,9 @@
 
 namespace weft::inline v0::detail {
 
+/// 2.5 to 10 ms: a look at each neighbour costs a few cache lines.
+inline constexpr std::uint64_t longest_unattended = 10'000'000;
+
 class scheduler;
 class worker;
 
@@ -181,7 +184,7 @@ private:
   fiber_record* search() noexcept;
   fiber_record* steal_from(worker& victim, bool also_slot) noexcept;
   bool slot_waits() const noexcept;
-  fiber_record* look_after_neighbours() noexcept;
+  void look_after_neighbours() noexcept;
   void look_aside() noexcept;
   /// Whether this is a stand-in that is not needed. Only this worker makes itself one; who calls it to duty wakes it.
   [[nodiscard]] bool rests() const noexcept { return stands_in_ && !on_duty.load(std::memory_order_relaxed); }
@@ -238,6 +241,7 @@ private:
   unsigned help_untimed_ = 0;          // how many of the next are put off without looking for how long
   bool watches_closely_ = false;       // a neighbour did not attend to its loop when last looked at
   std::uint64_t looked_aside_at_ = 0;  // on the coarse clock
+  std::uint64_t looked_after_at_ = 0;  // likewise: at all neighbours
   int reluctance_ = 0;                 // rounds of a search before it steals
   std::uint32_t stolen_ = 0;           // in the last steal, until it has been judged
   std::uint64_t stolen_at_ = 0;        // on the coarse clock

@@ -193,7 +193,8 @@ bool worker::slot_waits() const noexcept {
 }
 
 /// For workers that are busy with one long-running fiber: does what they would do between two fibers.
-fiber_record* worker::look_after_neighbours() noexcept {
+void worker::look_after_neighbours() noexcept {
+  looked_after_at_ = coarse_now();
   now();
   watches_closely_ = false;
   for (auto const& neighbour : home.workers) {
@@ -211,7 +212,6 @@ fiber_record* worker::look_after_neighbours() noexcept {
       w.ring_.rescue([this](fiber_record* fiber) { push(*fiber); });
     }
   }
-  return pick_next();
 }
 
 /// Sleepers look after those who compute for long (see sleep()). Where all are awake, who switches does it beside.
@@ -389,7 +389,9 @@ fiber_record* worker::sleep() noexcept {
   fiber_record* next = pick_next();
   about_to_run_ = false;
   if (watching) {
-    if (next == nullptr) next = look_after_neighbours();
+    // With a fiber of its own, too, if it comes to that too seldom otherwise: it may have one each time it wakes up.
+    if (next == nullptr || coarse_now() - looked_after_at_ > longest_unattended) look_after_neighbours();
+    if (next == nullptr) next = pick_next();
     home.neighbours_watched.store(false, std::memory_order_release);
   }
   if (next == nullptr) return nullptr;

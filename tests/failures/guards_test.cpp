@@ -126,7 +126,7 @@ TEST_CASE("H13: a stack that cannot be protected is never used, and its task end
   weft::testing::expect_no_leaks(rt);
 }
 
-TEST_CASE("H13: memory advice that fails later on leads to stack_unavailable, not to an unguarded stack",
+TEST_CASE("H13: where memory advice fails later on, protection takes its place, or there is no stack",
           "[stack][failure][hazard][H13][rule17]") {
   {
     stack_pool pool{64 * 1024, &never_entered};
@@ -134,9 +134,15 @@ TEST_CASE("H13: memory advice that fails later on leads to stack_unavailable, no
   }
   weft::runtime rt{{.workers = 1}};
   {
-    kernel const out_of_memory{true, false};
+    kernel const without_any{true, true};
     CHECK_THROWS_AS(rt.run([] {}), weft::stack_unavailable);
   }
+  auto const before = faults::protections_made.load();
+  {
+    kernel const of_locked_memory{true, false};
+    rt.run([] { verify(run_at_once(100) == 100); });
+  }
+  CHECK(faults::protections_made.load() >= before + 100);
   rt.run([] { verify(run_at_once(200) == 200); });
 }
 

@@ -88,7 +88,9 @@ TEST_CASE("a fiber that is slow again is reported again, one that yields is not"
   if (under_tsan) return;
   slow_log log;
   watchdog dog{"two reports"};
-  run_with({.workers = 1, .slow_callback_duration = 20ms, .on_slow_callback = log.handler()}, [&] {
+  weft::runtime_options options{.workers = 1, .slow_callback_duration = 20ms, .on_slow_callback = log.handler()};
+  options.order = GENERATE(weft::scheduling::work_stealing, weft::scheduling::fifo);
+  run_with(options, [&] {
     weft::spawn(weft::spawn_options{.name = "twice"}, [&] {
       for (std::size_t n = 1; n <= 2; ++n) {
         while (log.count("twice") < n) {

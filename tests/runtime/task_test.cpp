@@ -2,6 +2,7 @@
 /// task<T>: every member, on every kind of result, on several numbers of workers. No test of time: what must come first
 /// is awaited.
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/task.hpp>
 
 #include "support/catch.hpp"
@@ -480,6 +481,25 @@ TEST_CASE("rule 15: a circle of joins is reported by the one who would close it"
     std::size_t reported = 0;
     for (auto& t : ring) reported += t.get() ? 1U : 0U;
     verify(reported >= 1);  // those that close it at the same moment may all be told
+  });
+}
+
+TEST_CASE("rule 15: a circle is seen through one that stepped aside, also by who waits under a shield or a limit",
+          "[task][rule15][bad-input]") {
+  auto const limited = GENERATE(false, true);
+  run_on(some_workers(), [limited] {
+    weft::task<void>* outer = nullptr;
+    bool reported = false;
+    auto a = weft::spawn([&] {
+      auto b = weft::spawn([&] {
+        weft::cancel_shield const shield;
+        reported = reports_deadlock([&] { limited ? (void)outer->wait_for(1h) : outer->wait(); });
+      });
+      b.wait();  // it runs b in its own place
+    });
+    outer = &a;
+    a.wait();
+    verify(reported);
   });
 }
 
