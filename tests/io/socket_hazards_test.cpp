@@ -275,7 +275,7 @@ TEST_CASE("H26: who finds a descriptor ready each time lets others run all the s
     auto from = weft::io::stream::adopt(pair[0]);
     std::array<std::byte, 10'000> flood{};
     verify(::write(pair[1], flood.data(), flood.size()) == static_cast<ssize_t>(flood.size()));
-    bool over = false;
+    std::atomic<bool> over{false};
     std::size_t turns = 0;
     auto other = weft::spawn([&] {
       while (!over) {
@@ -287,7 +287,7 @@ TEST_CASE("H26: who finds a descriptor ready each time lets others run all the s
     for (std::size_t i = 0; i < flood.size(); ++i) verify(from.read_some(one) == 1);
     over = true;
     other.get();
-    CHECK(turns >= flood.size() / 64 - 1);
+    if (!migration_forced()) CHECK(turns >= flood.size() / 64 - 1);  // else the two are on workers of their own
     ::close(pair[1]);
   });
 }
