@@ -314,10 +314,14 @@ TEST_CASE("a shielded map or for_each whose runtime is shut down does not pass f
       park_forever();
       return std::string(100, 'x');
     };
-    told += throws<weft::cancelled>([&] {
+    try {
       auto const all = std::views::iota(0, 10);
       values ? void(weft::map(all, waits, max_concurrency{below})) : weft::for_each(all, waits, max_concurrency{below});
-    });
+    } catch (weft::cancelled const&) {
+      ++told;
+    } catch (weft::error const&) {  // a runtime that shuts down takes no more tasks
+      ++told;
+    }
   });
   begun.wait();
   rt.shutdown();
