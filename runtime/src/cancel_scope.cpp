@@ -16,7 +16,9 @@
 
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <thread>
+#include <utility>
 
 namespace weft::inline v0 {
 
@@ -27,7 +29,7 @@ namespace detail {
 class stop_relay {
 public:
   explicit stop_relay(scope_node& node) : node_(node) {
-    if (current_fiber() == nullptr) return;
+    if (of_thread_) return;
     spawn_options options;
     options.name = "stop token";
     options.start = start::eager;
@@ -53,15 +55,16 @@ public:
       news_.set_flags_and_wake(news);
       fiber_ = {};
     }
-    if (stopper_.joinable()) stopper_.join();
+    join_stopper();
     if (is_cancelled()) (void)source_.request_stop();
   }
 
   /// The scope has been cancelled, or its deadline moved. Any thread, while the scope lives.
   void tell() noexcept {
-    if (tell_fiber()) return;
+    if (tell_fiber() || !is_cancelled()) return;
     bool const on_fiber_or_thread = current_worker() == nullptr || current_fiber() != nullptr;
-    if (is_cancelled() && on_fiber_or_thread) (void)source_.request_stop();
+    if (on_fiber_or_thread) return stop();
+    if (of_thread_) stop_elsewhere();  // from an on_done callback
   }
   /// The same under a lock.  @returns false if there is no fiber: then it is told when the scope is left
   bool tell_fiber() noexcept {
@@ -73,13 +76,8 @@ public:
   /// A wait of a plain thread has met the deadline, maybe under a lock of the user's that callbacks take: they are
   /// called elsewhere.
   void tell_of_deadline() noexcept {
-    // That one keeps the deadline itself; where a fiber could not have one, they are called when it leaves the scope.
-    if (has_fiber_ || current_fiber() != nullptr) return;
-    try {
-      blocked_signals const mask;  // inherited by the thread
-      stopper_ = std::thread([this] { (void)source_.request_stop(); });
-    } catch (std::exception const&) {  // NOLINT: no memory or no thread: they are called when the scope is left
-    }
+    // A fiber's keeps the deadline itself; where it could not be had, they are called when the scope is left.
+    if (of_thread_) stop_elsewhere();
   }
 
   /// On a fiber or a thread, under no lock.
@@ -91,6 +89,25 @@ public:
 
 private:
   static constexpr auto news = wait_list::flag_a;
+
+  /// On a thread that is made for it.
+  void stop_elsewhere() noexcept {
+    std::lock_guard const lock{stopper_lock_};
+    if (stopper_.joinable()) return;
+    try {
+      blocked_signals const mask;  // inherited by the thread
+      stopper_ = std::thread([this] { (void)source_.request_stop(); });
+    } catch (std::exception const&) {  // NOLINT: no memory or no thread: they are called when the scope is left
+    }
+  }
+  void join_stopper() noexcept {
+    std::thread stopper;
+    {
+      std::lock_guard const lock{stopper_lock_};
+      stopper = std::move(stopper_);
+    }
+    if (stopper.joinable()) stopper.join();
+  }
 
   /// The fiber. It ends with the scope, whatever becomes of the runtime meanwhile.
   void relay() {
@@ -124,9 +141,11 @@ private:
   wait_list news_;  // its flag: there are some
   std::atomic<bool> left_{false};
   std::atomic<bool> started_{false};
-  bool has_fiber_ = false;  // from the beginning or never; others may ask
-  task<void> fiber_;        // of who is in the scope
-  std::thread stopper_;     // see tell_of_deadline()
+  bool const of_thread_ = current_fiber() == nullptr;
+  bool has_fiber_ = false;   // from the beginning or never; others may ask
+  task<void> fiber_;         // of who is in the scope
+  std::mutex stopper_lock_;  // held while the thread is started, by whoever cancels
+  std::thread stopper_;      // for a thread's scope, where who cancels it must not call callbacks
 };
 
 void tell_of_deadline(stop_relay& relay) noexcept { relay.tell_of_deadline(); }

@@ -84,6 +84,7 @@ void enter_scope(scope_node& node) noexcept {
   node.ticket = here.ticket;
   node.fiber = here.fiber;
   node.segment = outer != nullptr ? outer->segment : nullptr;
+  if (node.segment != nullptr) node.segment->had_scopes = true;
   node.uncaught = std::uncaught_exceptions();
   node.outer_looks = here.ticket->looks();
   *here.innermost = &node;
@@ -112,15 +113,19 @@ void attach_with_scopes(wait_context here, scope_segment& segment) noexcept {
     segment.ticket = here.ticket;
     segment.fiber = here.fiber;
   }
-  *here.innermost = segment.innermost;
-  // Whatever has happened to the body's scopes meanwhile, and whatever they need, is looked at.
-  (void)here.ticket->poke();
+  if (segment.innermost != nullptr) {
+    *here.innermost = segment.innermost;
+    // Whatever has happened to the body's scopes meanwhile, and whatever they need, is looked at.
+    (void)here.ticket->poke();
+  } else {
+    *here.innermost = &segment.seam;
+    if (segment.seam.uncaught != 0) here.ticket->set_look();
+  }
 }
 
 void detach(scope_segment& segment) noexcept { detach(current_context(), segment); }
 
-void detach_with_scopes(scope_segment& segment, scope_node* innermost) noexcept {
-  segment.innermost = innermost;
+void detach_with_scopes(scope_segment& segment) noexcept {
   segment_lock const lock{segment};
   segment.ticket = nullptr;
 }
@@ -229,8 +234,8 @@ namespace {
 
 }  // namespace
 
-worker* check_cancelled() {
-  worker* const w = current_worker();
+[[gnu::noinline]] worker* check_cancelled() {
+  worker* const w = entry_worker();
   fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
   // Not between fibers: what a guest's thread calls there is not the work of whoever drives it, and may be cancelled.
   if (self != nullptr ? self->ticket.must_look() : w == nullptr) [[unlikely]]

@@ -24,14 +24,14 @@ struct wait_context {
 /// attach() and detach() where the caller's context is known; in line, because a generator crosses into its body and
 /// back for each value.
 void attach_with_scopes(wait_context here, scope_segment& segment) noexcept;
-void detach_with_scopes(scope_segment& segment, scope_node* innermost) noexcept;
+void detach_with_scopes(scope_segment& segment) noexcept;
 [[gnu::always_inline]] inline void attach(wait_context here, scope_segment& segment, int uncaught) noexcept {
   scope_node& seam = segment.seam;
   seam.segment = &segment;
   seam.outer = *here.innermost;
   seam.uncaught = uncaught;
   seam.outer_looks = here.ticket->looks();
-  if (segment.innermost != nullptr) [[unlikely]]
+  if (segment.had_scopes) [[unlikely]]
     return attach_with_scopes(here, segment);
   segment.ticket = here.ticket;
   segment.fiber = here.fiber;
@@ -43,11 +43,11 @@ void detach_with_scopes(scope_segment& segment, scope_node* innermost) noexcept;
   scope_node& seam = segment.seam;
   scope_node* const innermost = *here.innermost;
   *here.innermost = seam.outer;
-  if (innermost == &seam) [[likely]] {
-    segment.innermost = nullptr;
-    segment.ticket = nullptr;
+  segment.innermost = innermost != &seam ? innermost : nullptr;
+  if (segment.had_scopes) [[unlikely]] {
+    detach_with_scopes(segment);
   } else {
-    detach_with_scopes(segment, innermost);
+    segment.ticket = nullptr;
   }
   if (!seam.outer_looks && here.ticket->looks()) [[unlikely]]
     here.ticket->clear_look();

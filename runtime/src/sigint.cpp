@@ -1,12 +1,16 @@
 #include <weft/runtime/detail/sigint.hpp>
 
+#include "scopes.hpp"
 #include "sleeping_threads.hpp"
 #include "worker.hpp"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <ctime>
 #include <mutex>
 #include <semaphore.h>
 
@@ -106,7 +110,20 @@ void sigint_scope::sleep() noexcept {
     return ::sem_getvalue(static_cast<sem_t*>(news), &value) == 0 && value == 0;
   };
   sleeping_thread const here{no_news, &sleeper_->news};
-  ::sem_wait(&sleeper_->news);
+  auto const self = current_context();
+  if (*self.innermost == nullptr) {
+    ::sem_wait(&sleeper_->news);
+    return;
+  }
+  // In a scope, whose cancellation posts nothing: it is looked for now and then, and the deadline is known.
+  constexpr std::chrono::milliseconds until_next_look{10};
+  auto const scopes = survey_scopes(self);
+  if (scopes.cancelled != 0) return;
+  auto const until = std::min(scopes.limit, deadline_after(until_next_look)).time_since_epoch();
+  auto const seconds = std::chrono::floor<std::chrono::seconds>(until);
+  timespec const at{static_cast<std::time_t>(seconds.count()),
+                    static_cast<long>(std::chrono::nanoseconds{until - seconds}.count())};
+  ::sem_clockwait(&sleeper_->news, CLOCK_MONOTONIC, &at);
 }
 
 bool sigint_scope::interrupted() noexcept { return sharing.arrived.load(std::memory_order_acquire); }

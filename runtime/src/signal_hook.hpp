@@ -20,9 +20,13 @@ public:
   void hold() noexcept {
     std::lock_guard const lock{mutex_};
     if (users_++ != 0) return;
-    ::sigaction(signal_, nullptr, &before_);
-    bool const used = before_.sa_handler != SIG_DFL && before_.sa_handler != SIG_IGN;
-    if (used && only_if_unused_) return;
+    struct sigaction present{};
+    ::sigaction(signal_, nullptr, &present);
+    bool const used = present.sa_handler != SIG_DFL && present.sa_handler != SIG_IGN;
+    if (used && placed_) return;
+    before_ = present;
+    placed_ = !used || !only_if_unused_;
+    if (!placed_) return;
     struct sigaction ours{};
     ours.sa_sigaction = handle_;
     ours.sa_flags = SA_SIGINFO | flags_;
@@ -32,7 +36,9 @@ public:
 
   void release() noexcept {
     std::lock_guard const lock{mutex_};
-    if (--users_ == 0 && installed()) ::sigaction(signal_, &before_, nullptr);
+    if (--users_ != 0 || !installed()) return;
+    ::sigaction(signal_, &before_, nullptr);
+    placed_ = false;
   }
 
   /// Whether the signal still comes to us.
@@ -51,7 +57,10 @@ private:
   int const flags_;
   bool const only_if_unused_;
   std::mutex mutex_;
-  unsigned users_ = 0;  // guarded by the mutex
+  unsigned users_ = 0;  // guarded by the mutex, as is the next
+  // Installed, and not taken away since: either ours is there, or another was put in front of it, which may call ours.
+  // It then stays as it is: once more in front, ours would call that one, and that one ours, without end.
+  bool placed_ = false;
   struct sigaction before_{};
 };
 

@@ -19,7 +19,8 @@
 
 namespace weft::inline v0::detail {
 
-constinit thread_local worker* this_worker = nullptr;
+// gcc goes by what the definition says, not the declaration.
+[[gnu::tls_model("initial-exec")]] constinit thread_local worker* this_worker = nullptr;
 
 namespace {
 
@@ -106,6 +107,7 @@ fiber_record* worker::pick_next() noexcept { return pick_in_line(); }
   if ((ticks & glance_mask) == 0) [[unlikely]] {
     if (ticks == 0 || coarse_now() - last_tick_ > longest_without_tick) {
       fiber_record* const fiber = tick();
+      if (look_put_off_) return nullptr;
       leaving_ = last_now() >= leave_at_;
       if (fiber != nullptr && !leaving_) return fiber;
       if (fiber != nullptr) push(*fiber);
@@ -391,6 +393,11 @@ fiber_record* worker::look_around(fiber_record& joiner) noexcept {
   bool const late = present - last_turn_ > longest_without_tick;
   if (ticks_ != 0 && !late) return &joiner;
   fiber_record* other = tick();
+  if (look_put_off_) {
+    if (joiner.joiner_aside) open_aside_join(joiner);
+    enqueue(joiner, placement::next);
+    return nullptr;
+  }
   if (!late) {
     if (other != nullptr) enqueue(*other, placement::back);  // not push(): it may be one that only this worker may run
     return &joiner;
@@ -464,6 +471,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::dispatch(fiber_record& fiber)
   transfer const t = jump(to, this);
   sanitizer_thread::watch_accesses();
   complete_switch(own_fake_stack_);
+  own_context_ = nullptr;
   arrive(t.fctx);
 }
 
@@ -493,7 +501,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber
   sanitizer_release(&w->home);  // as in park()
   w->identity.enter_on_fiber_stack();
   if (next == nullptr) next = w->pick_next();
-  bool const must_leave = ((w->migrates_ || w->rests()) && !self.pinned) || w->leaving_;
+  bool const must_leave = ((w->migrates_ || w->rests()) && !self.pinned) || w->leaving_ || w->look_put_off_;
   if (next != nullptr && w->place(*next)) {
     suspend(w, &self, next, after::requeue, after::requeue);
   } else if (must_leave || w->unplaced_ != nullptr) {
@@ -680,6 +688,8 @@ void worker::enqueue(fiber_record& fiber, placement where) noexcept {
 /// The same with one worker and strict order: one queue, which nothing passes but by the environment's choice.
 fiber_record* worker::pick_in_order() noexcept {
   ticks_.add(-1U);  // for turns() alone
+  look_put_off_ = !on_own_stack() && loop.watches_any();
+  if (look_put_off_) return nullptr;
   while (fiber_record* const fiber = home.injected.pop(1)) ordered_.push(*fiber);
   now();
   expire_timers(timers);
@@ -703,14 +713,25 @@ void worker::tell_step(fiber_record const& fiber) const noexcept {
 }
 
 /// Every so many switches: what would starve if the ring never ran dry.
+///
+/// A loop is looked into on the worker's own stack: for libuv's array of events a fiber's may be too small, and would
+/// keep the pages. So where it is time for that on a fiber's stack, the rest of the tick is put off, no fiber is
+/// picked, and the fiber leaves for the worker's own context, which picks the next, and ticks.
 fiber_record* worker::tick() noexcept {
   if (help_put_off_) call_help_now();
-  ticks_ = migrates_ ? 1 : ticks_between_looks;
   last_tick_ = coarse_now();
   now();
   expire_timers(timers);
-  if (last_tick_ - polled_at_ > longest_unpolled) poll();
-  if (last_tick_ - looked_aside_at_ > longest_unattended) look_aside();
+  bool const polls_now = loop.watches_any() && last_tick_ - polled_at_ > longest_unpolled;
+  bool const looks_aside = home.workers.size() != 1 && last_tick_ - looked_aside_at_ > longest_unattended;
+  look_put_off_ = (polls_now || looks_aside) && !on_own_stack();
+  if (look_put_off_) {
+    ticks_ = 1;  // the next tick comes with the next fiber that is picked, by our own context
+    return nullptr;
+  }
+  ticks_ = migrates_ ? 1 : ticks_between_looks;
+  if (polls_now) poll();
+  if (looks_aside) look_aside();
   if (stands_in_ && current != nullptr) [[unlikely]]  // else run_loop() sees to it
     step_down();
   if (!migrates_ || !mail_first_) return take_from_others();

@@ -180,6 +180,7 @@ private:
 
   // The worker's own context.
   void dispatch(fiber_record& fiber) noexcept;
+  [[nodiscard]] bool on_own_stack() const noexcept { return own_context_ == nullptr; }
   fiber_record* look_in_loop() noexcept;
   fiber_record* search() noexcept;
   fiber_record* steal_from(worker& victim, bool also_slot) noexcept;
@@ -218,6 +219,7 @@ private:
   std::uint64_t last_turn_ = 0;                          // when others had a turn before a joiner, on the coarse clock
   published<std::uint64_t> polled_at_{};                 // on the coarse clock
   bool loop_busy_ = false;                               // the last look in the loop found something at once
+  bool look_put_off_ = false;                            // until we are on our own stack: see tick()
   bool mail_first_ = false;
   bool const migrates_;                    // scheduling::forced_migration
   bool in_order_;                          // scheduling::fifo; changed by abandon() alone, as is the next
@@ -225,7 +227,7 @@ private:
   bool const asides_;                      // joiners may step aside
   unsigned slot_turns_ = 0;                // how often in a row the slot went first
   exception_state* exceptions_ = nullptr;  // this thread's
-  void* own_context_ = nullptr;            // the loop's, while a fiber runs
+  void* own_context_ = nullptr;            // the loop's, while a fiber runs; else null
   fiber_record* unplaced_ = nullptr;       // a new fiber for which no stack could be had
   stack_bounds own_stack_{};
   void* own_fake_stack_ = nullptr;

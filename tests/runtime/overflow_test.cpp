@@ -214,3 +214,67 @@ TEST_CASE("H12: the program's handlers are back when no runtime is left", "[haza
   CHECK(during.sa_sigaction != before.sa_sigaction);
   CHECK(after.sa_sigaction == before.sa_sigaction);
 }
+
+namespace {
+
+struct sigaction behind{};  // the handler that the program found when it put in its own
+int volatile calls = 0;     // NOLINT: for a signal's handler
+
+void call_behind(int signal, siginfo_t* info, void* context) {
+  calls = calls + 1;
+  if (calls > 1) ::_exit(9);
+  behind.sa_sigaction(signal, info, context);
+}
+
+void put_in_front() {
+  struct sigaction ours{};
+  ours.sa_sigaction = &call_behind;
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  ::sigaction(SIGSEGV, &ours, &behind);
+}
+
+}  // namespace
+
+TEST_CASE("H12: a program's handler in front of weft's is called once for a fault, whatever runtimes come and go",
+          "[hazard][H12]") {
+  if (under_sanitizer) return;
+  auto const fault = [] {
+    weft::run([] { weft::spawn({.name = "deep thought"}, [] { return run_off(24, 10); }).get(); }, {.workers = 1});
+  };
+  auto const d = run_in_child([&] {
+    {
+      weft::runtime const first{{.workers = 1}};
+      put_in_front();
+    }
+    fault();
+  });
+  INFO(d.output);
+  CHECK_FALSE(d.exited);
+  CHECK(d.status == SIGSEGV);
+  CHECK(d.output.find("stack overflow in fiber") != std::string::npos);
+  // And a program that takes its own away again finds things as they were.
+  auto const taken_away = run_in_child([&] {
+    {
+      weft::runtime const first{{.workers = 1}};
+      put_in_front();
+    }
+    weft::run([] {}, {.workers = 1});
+    ::signal(SIGSEGV, SIG_DFL);
+    fault();
+  });
+  INFO(taken_away.output);
+  CHECK_FALSE(taken_away.exited);
+  CHECK(taken_away.status == SIGSEGV);
+  CHECK(taken_away.output.find("stack overflow in fiber") != std::string::npos);
+  auto const put_back = run_in_child([&] {
+    {
+      weft::runtime const first{{.workers = 1}};
+      put_in_front();
+      ::sigaction(SIGSEGV, &behind, nullptr);
+    }
+    struct sigaction after{};
+    ::sigaction(SIGSEGV, nullptr, &after);
+    ::_exit(after.sa_handler == SIG_DFL ? 7 : 8);
+  });
+  CHECK(put_back.status == 7);
+}

@@ -8,7 +8,9 @@
 #include "support/death.hpp"
 #include "support/run_on.hpp"
 #include "support/verify.hpp"
+#include "support/watchdog.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timer.hpp>
@@ -382,6 +384,39 @@ TEST_CASE("runs come and go on several threads, with and without the signal", "[
       for (auto& t : threads) t.join();
       expect(sigint_disposition() == SIG_DFL, 1);
     }
+  });
+  CHECK(d.exited);
+  CHECK(d.status == 0);
+}
+
+TEST_CASE("run in a scope of a plain thread ends with the scope, SIGINT handled or not", "[run]") {
+  auto options = on(some_workers());
+  options.handle_sigint = GENERATE(true, false);
+  bool const by_deadline = GENERATE(true, false);
+  auto const d = with_default_sigint([&] {
+    watchdog dog{"a run that its scope does not end"};
+    bool cancelled = false;
+    weft::cancel_scope scope{by_deadline ? weft::clock::now() + 1ms : weft::never};
+    std::jthread canceller;
+    bool const ended = scope.run([&] {
+      weft::run(
+          [&] {
+            if (!by_deadline) canceller = std::jthread{[&] { scope.cancel(); }};
+            try {
+              weft::sleep_for(24h);
+            } catch (weft::cancelled const& c) {
+              cancelled = c.reason() == weft::cancel_reason::handle_dropped;
+              throw;
+            }
+          },
+          options);
+    });
+    expect(!ended, 1);
+    expect(cancelled, 2);
+    // One that is well within its time returns its value.
+    weft::cancel_scope wide{1h};
+    expect(wide.run([&] { return weft::run([] { return 5; }, options); }) == 5, 3);
+    expect(sigint_disposition() == SIG_DFL, 4);
   });
   CHECK(d.exited);
   CHECK(d.status == 0);

@@ -217,3 +217,27 @@ TEST_CASE("rule 24: exceptions in flight are counted where they are: in the resu
     }));
   });
 }
+
+TEST_CASE("a body's scope that it has left may be cancelled while the body comes and goes", "[scope_segment]") {
+  run_on(some_workers(), [] {
+    scope_segment body;
+    std::optional<cancel_scope> left;
+    turn(body, [&] {
+      left.emplace();
+      verify(left->run([] {}));
+    });
+    std::atomic<bool> stop{false};
+    std::thread canceller{[&] {
+      // Each of these looks for the context below which the body hangs, and pokes it.
+      while (!stop.load()) left->reschedule(1h);
+    }};
+    for (int i = 0; i < 20'000; ++i) {
+      turn(body, [] { weft::yield(); });
+      weft::yield();
+    }
+    left->cancel();
+    turn(body, [] { weft::yield(); });  // is in no scope
+    stop.store(true);
+    canceller.join();
+  });
+}

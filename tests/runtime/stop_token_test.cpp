@@ -285,3 +285,26 @@ TEST_CASE("rule 10: a deadline that is moved while the token is being made count
     verify(token.stop_requested());
   });
 }
+
+TEST_CASE("rule 10: a token of a plain thread's scope is stopped also where a callback of a task cancels it",
+          "[stop_token][rule10]") {
+  watchdog dog{"a token that nobody stops"};
+  weft::runtime rt{on(1)};
+  std::atomic<int> called{0};
+  cancel_scope scope;
+  CHECK_FALSE(scope.run([&] {
+    auto const token = scope.stop_token();
+    callback const told{token, [&] { ++called; }};
+    std::jthread const helper{[&token] {  // joined before the scope is left
+      while (!token.stop_requested()) std::this_thread::yield();
+    }};
+    auto task = rt.spawn([] { weft::yield(); });
+    task.on_done([&scope] {  // on the fiber that ends, or here
+      scope.cancel();
+      scope.reschedule(1h);  // tells once more, and changes nothing
+    });
+    task.get();
+    park_forever();
+  }));
+  CHECK(called.load() == 1);
+}

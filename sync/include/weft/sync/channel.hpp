@@ -161,8 +161,11 @@ private:
   }
   [[gnu::noinline]] bool offer_by_bias(T& value, detail::worker const* here) {
     typename state::woken then;
-    typename state::section const held{state_.lock, here};
-    return sent(state_.put(held, value, then));
+    auto const put = [&] {  // nothing is thrown in here but by moves: else the section would be kept in memory for that
+      typename state::section const held{state_.lock, here};
+      return state_.put(held, value, then);
+    };
+    return sent(put());
   }
   static bool sent(step result) {
     if (result == step::closed) detail::throw_channel_closed();

@@ -54,7 +54,8 @@ struct scope_node {
 struct scope_segment {
   scope_node seam{scope_node::kind::seam};
   scope_node* innermost = nullptr;  ///< while it is detached; null: the body is in no scope
-  std::atomic_flag lock{};          ///< guards the next two where the body is in a scope, for who cancels that
+  bool had_scopes = false;          ///< from the first scope on: one that has been left may still be cancelled
+  std::atomic_flag lock{};          ///< guards the next two where `had_scopes`, for who cancels one of them
   wait_ticket* ticket = nullptr;    ///< of the context below which it hangs; null: the body does not run
   fiber_record* fiber = nullptr;
 };

@@ -3,6 +3,7 @@
 /// SIGINT while weft::run() sleeps.
 
 #include <weft/runtime/task.hpp>
+#include <weft/runtime/waiter.hpp>
 
 namespace weft::inline v0::detail {
 
@@ -22,7 +23,8 @@ public:
   [[nodiscard]] static bool is_left_over(void (*handler)(int)) noexcept;
 
   /// Sleeps until `main` has ended, and cancels it at the first SIGINT. The second finds the default disposition again.
-  /// Does nothing if SIGINT was not to be had.
+  /// Does nothing if SIGINT was not to be had. A cancellation point, as the wait that follows it.
+  /// @throws cancelled
   template <class T>
   void wait_for(task<T> const& main) {
     if (sleeper_ == nullptr) return;
@@ -30,6 +32,7 @@ public:
     while (!main.ready()) {
       sleep();
       if (interrupted()) main.cancel();
+      (void)check_cancelled();
     }
   }
 

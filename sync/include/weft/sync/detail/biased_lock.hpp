@@ -49,7 +49,9 @@ public:
       if (inside_ == nullptr) word_ = lock.acquire();
     }
     section(section const&) = delete;
-    ~section() { inside_ != nullptr ? leave(*inside_) : lock_.release(word_); }
+    // Inline, or the compiler calls it where an exception is thrown, and keeps the section in memory for that. As
+    // below.
+    [[gnu::always_inline]] ~section() { inside_ != nullptr ? leave(*inside_) : lock_.release(word_); }
 
     /// Whether the flag is set.
     [[nodiscard]] bool flagged() const noexcept { return (word_ & flag) != 0; }
@@ -69,7 +71,6 @@ public:
   public:
     explicit plain_section(basic_biased_lock& lock) noexcept : lock_(lock), word_(lock.acquire()) {}
     plain_section(plain_section const&) = delete;
-    // Inline, or the compiler calls it where an exception is thrown, and keeps the section in memory for that.
     [[gnu::always_inline]] ~plain_section() { lock_.release(word_); }
     [[nodiscard]] bool flagged() const noexcept { return (word_ & flag) != 0; }
 
