@@ -12,6 +12,7 @@
 #include <csignal>
 #include <ctime>
 #include <mutex>
+#include <optional>
 #include <semaphore.h>
 
 namespace weft::inline v0::detail {
@@ -109,21 +110,24 @@ void sigint_scope::sleep() noexcept {
     int value = 0;
     return ::sem_getvalue(static_cast<sem_t*>(news), &value) == 0 && value == 0;
   };
-  sleeping_thread const here{no_news, &sleeper_->news};
   auto const self = current_context();
+  auto scopes = survey_scopes(self);
+  std::optional<sleeping_thread> here;
+  if (scopes.limit == never) here.emplace(no_news, &sleeper_->news);
   if (*self.innermost == nullptr) {
     ::sem_wait(&sleeper_->news);
     return;
   }
   // In a scope, whose cancellation posts nothing: it is looked for now and then, and the deadline is known.
   constexpr std::chrono::milliseconds until_next_look{10};
-  auto const scopes = survey_scopes(self);
-  if (scopes.cancelled != 0) return;
-  auto const until = std::min(scopes.limit, deadline_after(until_next_look)).time_since_epoch();
-  auto const seconds = std::chrono::floor<std::chrono::seconds>(until);
-  timespec const at{static_cast<std::time_t>(seconds.count()),
-                    static_cast<long>(std::chrono::nanoseconds{until - seconds}.count())};
-  ::sem_clockwait(&sleeper_->news, CLOCK_MONOTONIC, &at);
+  while (scopes.cancelled == 0) {
+    auto const until = std::min(scopes.limit, deadline_after(until_next_look)).time_since_epoch();
+    auto const seconds = std::chrono::floor<std::chrono::seconds>(until);
+    timespec const at{static_cast<std::time_t>(seconds.count()),
+                      static_cast<long>(std::chrono::nanoseconds{until - seconds}.count())};
+    if (::sem_clockwait(&sleeper_->news, CLOCK_MONOTONIC, &at) == 0 || errno != ETIMEDOUT) return;
+    scopes = survey_scopes(self);
+  }
 }
 
 bool sigint_scope::interrupted() noexcept { return sharing.arrived.load(std::memory_order_acquire); }

@@ -393,21 +393,19 @@ fiber_record* worker::look_around(fiber_record& joiner) noexcept {
   bool const late = present - last_turn_ > longest_without_tick;
   if (ticks_ != 0 && !late) return &joiner;
   fiber_record* other = tick();
-  if (look_put_off_) {
-    if (joiner.joiner_aside) open_aside_join(joiner);
-    enqueue(joiner, placement::next);
-    return nullptr;
-  }
-  if (!late) {
+  if (!late && !look_put_off_) {
     if (other != nullptr) enqueue(*other, placement::back);  // not push(): it may be one that only this worker may run
     return &joiner;
   }
-  last_turn_ = present;
-  if (other == nullptr) other = take_slot();  // which a timer may have filled just now
-  if (other == nullptr) other = ring_.take();
-  if (other == nullptr) return &joiner;
+  if (late) {
+    last_turn_ = present;
+    if (other == nullptr) other = take_slot();  // which a timer may have filled just now
+    if (other == nullptr) other = ring_.take();
+  }
+  if (other == nullptr && !look_put_off_) return &joiner;
   if (joiner.joiner_aside) open_aside_join(joiner);
-  enqueue(joiner, placement::next);
+  // Where it makes way for the look alone, whom that or a timer has woken stays before it.
+  enqueue(joiner, other != nullptr ? placement::next : placement::prompt);
   return other;
 }
 
@@ -472,7 +470,9 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::dispatch(fiber_record& fiber)
   sanitizer_thread::watch_accesses();
   complete_switch(own_fake_stack_);
   own_context_ = nullptr;
+  about_to_run_ = look_put_off_;  // see run_loop()
   arrive(t.fctx);
+  about_to_run_ = false;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -688,11 +688,11 @@ void worker::enqueue(fiber_record& fiber, placement where) noexcept {
 /// The same with one worker and strict order: one queue, which nothing passes but by the environment's choice.
 fiber_record* worker::pick_in_order() noexcept {
   ticks_.add(-1U);  // for turns() alone
-  look_put_off_ = !on_own_stack() && loop.watches_any();
-  if (look_put_off_) return nullptr;
   while (fiber_record* const fiber = home.injected.pop(1)) ordered_.push(*fiber);
   now();
   expire_timers(timers);
+  look_put_off_ = !on_own_stack() && loop.watches_any();
+  if (look_put_off_) return nullptr;
   if (home.world != nullptr) home.world->arrive();
   poll();
   leaving_ = last_now() >= leave_at_;

@@ -52,7 +52,10 @@ void worker::run_loop() noexcept {
       step_down();
       if (rests()) hand_over();
     }
+    // Who has left only so that the loop is looked into goes on here. It needs no help unless others are there, too.
+    bool const looks = look_put_off_;
     fiber_record* next = pick_next();
+    if (looks && ring_.size() != 0) home.wake_one();
     if (next == nullptr) next = look_in_loop();
     if (next == nullptr) next = search();
     if (next == nullptr) next = sleep();

@@ -396,12 +396,11 @@ TEST_CASE("run in a scope of a plain thread ends with the scope, SIGINT handled 
   auto const d = with_default_sigint([&] {
     watchdog dog{"a run that its scope does not end"};
     bool cancelled = false;
-    weft::cancel_scope scope{by_deadline ? weft::clock::now() + 1ms : weft::never};
-    std::jthread canceller;
+    weft::cancel_scope scope;
     bool const ended = scope.run([&] {
       weft::run(
           [&] {
-            if (!by_deadline) canceller = std::jthread{[&] { scope.cancel(); }};
+            by_deadline ? scope.reschedule(1ms) : scope.cancel();
             try {
               weft::sleep_for(24h);
             } catch (weft::cancelled const& c) {
