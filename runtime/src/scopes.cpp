@@ -225,11 +225,13 @@ void throw_cancelled(scope_survey const& found) {
 
 namespace {
 
-[[gnu::noinline]] void check_cancelled_slowly() {
+/// @returns `w`
+[[gnu::noinline]] worker* check_cancelled_slowly(worker* w) {
   auto const here = current_context();
-  if (!here.ticket->must_look()) return;
+  if (!here.ticket->must_look()) return w;
   auto const found = survey_scopes(here);
   if (found.cancelled != 0) throw_cancelled(found);
+  return w;
 }
 
 }  // namespace
@@ -239,7 +241,7 @@ namespace {
   fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
   // Not between fibers: what a guest's thread calls there is not the work of whoever drives it, and may be cancelled.
   if (self != nullptr ? self->ticket.must_look() : w == nullptr) [[unlikely]]
-    check_cancelled_slowly();
+    return check_cancelled_slowly(w);
   return w;
 }
 

@@ -160,6 +160,13 @@ private:
     return sent(state_.put(held, value, then));
   }
   [[gnu::noinline]] bool offer_by_bias(T& value, detail::worker const* here) {
+    if constexpr (state::is_nothrow) {
+      if (state_.put_by_bias(value, here)) [[likely]]
+        return true;
+    }
+    return offer_in_section(value, here);
+  }
+  [[gnu::noinline]] bool offer_in_section(T& value, detail::worker const* here) {
     typename state::woken then;
     auto const put = [&] {  // nothing is thrown in here but by moves: else the section would be kept in memory for that
       typename state::section const held{state_.lock, here};
@@ -180,6 +187,13 @@ private:
     return state_.take(held, value, then) != step::must_wait;
   }
   [[gnu::noinline]] bool accept_by_bias(std::optional<T>& value, detail::worker const* here) {
+    if constexpr (state::is_nothrow) {
+      if (state_.take_by_bias(value, here)) [[likely]]
+        return true;
+    }
+    return accept_in_section(value, here);
+  }
+  [[gnu::noinline]] bool accept_in_section(std::optional<T>& value, detail::worker const* here) {
     typename state::woken then;
     typename state::section const held{state_.lock, here};
     return state_.take(held, value, then) != step::must_wait;

@@ -80,6 +80,22 @@ public:
     std::uintptr_t word_;
   };
 
+  /// Holds the lock if the party holds it on bias, which costs no more than to find out; else it is false.
+  class bias_section {
+  public:
+    bias_section(basic_biased_lock& lock, party who) noexcept : inside_(lock.enter(who, word_)) {}
+    bias_section(bias_section const&) = delete;
+    [[gnu::always_inline]] ~bias_section() {
+      if (inside_ != nullptr) leave(*inside_);
+    }
+    [[nodiscard]] explicit operator bool() const noexcept { return inside_ != nullptr; }
+    [[nodiscard]] bool flagged() const noexcept { return (word_ & flag) != 0; }
+
+  private:
+    std::uintptr_t word_ = 0;
+    atomic<bool>* const inside_;
+  };
+
   /// Whether somebody holds it on bias: then a section may cost less than a plain one, or more. A hint.
   [[nodiscard]] bool biased() const noexcept { return (word_.load(std::memory_order_relaxed) & holds) != 0; }
 
@@ -113,9 +129,8 @@ private:
     // acquire, here and of `inside`: pairs with release() and leave() in another fiber of the same worker. Their thread
     // orders the two already, but a race detector that tells fibers apart goes by this.
     word = word_.load(std::memory_order_acquire);
-    if ((word & holds) == 0) return nullptr;
     // Nobody in particular is null, which never holds it.
-    if ((word & ~(grant_mask | flag | holds)) != address(who)) [[unlikely]]
+    if ((word & ~(grant_mask | flag)) != (address(who) | holds)) [[unlikely]]
       return nullptr;
     auto& inside = inside_of(word);
     (void)inside.load(std::memory_order_acquire);

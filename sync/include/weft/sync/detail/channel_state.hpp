@@ -127,6 +127,7 @@ public:
   using plain_section = typename lock_type::plain_section;  ///< the same
   using woken = wake_afterwards<Waiter>;
   using slot = std::optional<T>;
+  static constexpr bool is_nothrow = std::is_nothrow_move_constructible_v<T>;
 
   /// @throws std::length_error, std::bad_alloc
   explicit basic_channel_state(std::size_t capacity) : capacity_(capacity) {
@@ -197,6 +198,32 @@ public:
     return held.flagged();
   }
 
+  // --- taking the lock by bias ---
+
+  /// put() where `who` holds the lock on bias, nobody stands in line and there is room: without a branch for anything
+  /// else it takes two thirds of the instructions.
+  /// @returns false where it is not so simple; then nothing has been done
+  [[gnu::always_inline]] bool put_by_bias(T& value, typename lock_type::party who) noexcept
+    requires is_nothrow
+  {
+    typename lock_type::bias_section const held{lock, who};
+    if (!held || is_closed(held) || !receivers.empty() || count() == capacity_) [[unlikely]]
+      return false;
+    push(value);
+    return true;
+  }
+  /// The same of take().
+  [[gnu::always_inline]] bool take_by_bias(slot& into, typename lock_type::party who) noexcept
+    requires is_nothrow
+  {
+    typename lock_type::bias_section const held{lock, who};
+    if (!held || count() == 0 || !senders.empty()) [[unlikely]]
+      return false;
+    into.emplace(std::move(ring_[head_]));
+    drop_oldest();
+    return true;
+  }
+
   // --- without the lock ---
 
   /// Of a sender. If it has been told to try again, a place in the ring is kept for it; when it has tried, or leaves
@@ -255,7 +282,6 @@ public:
   line senders;
 
 private:
-  static constexpr bool is_nothrow = std::is_nothrow_move_constructible_v<T>;
   static constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T);
 
   [[nodiscard]] static T& value_of(node const& sender) noexcept { return *static_cast<T*>(sender.place); }
