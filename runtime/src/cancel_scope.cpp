@@ -38,8 +38,8 @@ public:
       // A runtime that stops may cancel it before it starts, and then it never does.
       cancel_shield const shielded;
       while (!started_.load(std::memory_order_relaxed) && !fiber_.ready()) this_fiber::yield();
-      has_fiber_ = started_.load(std::memory_order_relaxed);
-      if (!has_fiber_) fiber_.get();
+      if (started_.load(std::memory_order_acquire)) return;
+      fiber_.get();
     } catch (runtime_stopped const&) {  // NOLINT: it is relayed when the scope is left
     } catch (cancelled const&) {        // NOLINT: as above
     }
@@ -68,9 +68,9 @@ public:
   }
   /// The same under a lock.  @returns false if there is no fiber: then it is told when the scope is left
   bool tell_fiber() noexcept {
-    if (!has_fiber_) return false;
+    if (!has_fiber()) return false;
     news_.set_flags_and_wake(news);
-    return true;
+    return has_fiber();  // it has seen the news, or has left before: the list's lock orders the two
   }
 
   /// A wait of a plain thread has met the deadline, maybe under a lock of the user's that callbacks take: they are
@@ -82,7 +82,7 @@ public:
 
   /// On a fiber or a thread, under no lock.
   void stop() noexcept { (void)source_.request_stop(); }
-  [[nodiscard]] bool has_fiber() const noexcept { return has_fiber_; }
+  [[nodiscard]] bool has_fiber() const noexcept { return has_fiber_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::stop_token token() const noexcept { return source_.get_token(); }
   /// seq_cst: see cancel_scope::stop_token().
   [[nodiscard]] bool is_cancelled() const noexcept { return node_.state.load(std::memory_order_seq_cst) != 0; }
@@ -109,31 +109,47 @@ private:
     if (stopper.joinable()) stopper.join();
   }
 
-  /// The fiber. It ends with the scope, whatever becomes of the runtime meanwhile.
+  /// The fiber. It ends with the scope, whatever becomes of the runtime meanwhile; but not where that is a scope of a
+  /// generator's body, which may lie suspended for as long as it likes: when the runtime stops, it leaves.
   void relay() {
-    started_.store(true, std::memory_order_relaxed);  // publishes nothing
-    while (!is_cancelled()) {
-      time_point const deadline{std::chrono::nanoseconds{node_.deadline.load(std::memory_order_seq_cst)}};
-      if (deadline <= deadline_after(std::chrono::nanoseconds{0})) {
-        (void)cancel_scope_node(node_, cancel_reason::deadline);
-        continue;
+    has_fiber_.store(true, std::memory_order_relaxed);  // whoever made it waits for it
+    started_.store(true, std::memory_order_release);    // to whoever made it: publishes the above
+    try {
+      while (!is_cancelled() && wait_for_news()) {
       }
-      waiter self{"cancellation of a scope", cancellation::ignored};
-      wait_node node{self};
-      {
-        wait_list::section list{news_};
-        if (left_.load(std::memory_order_relaxed)) return;
-        if (list.flags() == news) {
-          list.set_flags(0);
-          continue;
-        }
-        list.push_back(node);
+    } catch (cancelled const&) {
+      wait_list::section const list{news_};  // see tell_fiber()
+      has_fiber_.store(false, std::memory_order_relaxed);
+    }
+    if (is_cancelled()) (void)source_.request_stop();
+  }
+  /// @returns false when the scope is left
+  /// @throws cancelled
+  bool wait_for_news() {
+    time_point const deadline{std::chrono::nanoseconds{node_.deadline.load(std::memory_order_seq_cst)}};
+    if (deadline <= deadline_after(std::chrono::nanoseconds{0})) {
+      (void)cancel_scope_node(node_, cancel_reason::deadline);
+      return true;
+    }
+    waiter self{"cancellation of a scope", node_.segment != nullptr ? cancellation::heeded : cancellation::ignored};
+    wait_node node{self};
+    {
+      wait_list::section list{news_};
+      if (left_.load(std::memory_order_relaxed)) return false;
+      if (list.flags() == news) {
+        list.set_flags(0);
+        return true;
       }
-      if (self.wait(deadline) == wake_cause::notified) continue;
+      list.push_back(node);
+    }
+    auto const cause = self.wait(deadline);
+    if (cause == wake_cause::notified) return true;
+    {
       wait_list::section list{news_};
       list.remove(node);
     }
-    (void)source_.request_stop();
+    self.rethrow(cause);
+    return true;
   }
 
   scope_node& node_;

@@ -106,11 +106,15 @@ void timer_wheel::cascade(unsigned slot, std::uint64_t now_tick) noexcept {
   auto const start = ((now_tick_ >> (span + digit_bits)) << (span + digit_bits)) |
                      (static_cast<std::uint64_t>(slot % slots) << span);
   now_tick_ = std::max({now_tick_, start, std::min(first, now_tick)});
+  // The timers lie on stacks that have long been out of the cache, and each is waited for before it leads to the next.
+  // So the list is walked from its other end too, until the two meet: then there are always two under way.
+  timer_node* from_end = list.tail;
   list = slot_list{};
   occupied_[slot / 64] &= ~(1ULL << (slot % 64));
   while (node != nullptr) {
     timer_node* const next = node->next;
     if (next != nullptr) __builtin_prefetch(next);
+    if (from_end != nullptr) from_end = from_end != node && from_end != next ? from_end->prev : nullptr;
     link(*node);
     node = next;
   }

@@ -9,6 +9,7 @@
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
+#include <weft/runtime/generator.hpp>
 #include <weft/runtime/offload.hpp>
 #include <weft/runtime/simulation.hpp>
 #include <weft/runtime/spawn.hpp>
@@ -307,4 +308,30 @@ TEST_CASE("rule 10: a token of a plain thread's scope is stopped also where a ca
     park_forever();
   }));
   CHECK(called.load() == 1);
+}
+
+TEST_CASE("rule 10: a body that lies suspended in a scope with a token does not hold up a shutdown",
+          "[stop_token][rule10][generator]") {
+  watchdog dog{"a shutdown beside a suspended body"};
+  std::optional<weft::generator<int>> numbers;
+  cancel_scope* of_body = nullptr;
+  int called = 0;
+  weft::runtime rt{on(some_workers())};
+  rt.run([&] {
+    numbers.emplace([&](auto& yield) {
+      cancel_scope scope{1h};
+      of_body = &scope;
+      callback const told{scope.stop_token(), [&] { ++called; }};
+      for (int i = 0;; ++i) yield(i);
+    });
+    verify(*numbers->begin() == 0);
+  });
+  rt.shutdown();
+  CHECK(called == 0);
+  SECTION("what cancels it later stops the token itself") {
+    of_body->cancel();
+    CHECK(called == 1);
+  }
+  numbers.reset();
+  CHECK(called <= 1);
 }
