@@ -158,10 +158,10 @@ private:
   std::atomic<bool> left_{false};
   std::atomic<bool> started_{false};
   bool const of_thread_ = current_fiber() == nullptr;
-  bool has_fiber_ = false;   // from the beginning or never; others may ask
-  task<void> fiber_;         // of who is in the scope
-  std::mutex stopper_lock_;  // held while the thread is started, by whoever cancels
-  std::thread stopper_;      // for a thread's scope, where who cancels it must not call callbacks
+  std::atomic<bool> has_fiber_{false};  // others may ask
+  task<void> fiber_;                    // of who is in the scope
+  std::mutex stopper_lock_;             // held while the thread is started, by whoever cancels
+  std::thread stopper_;                 // for a thread's scope, where who cancels it must not call callbacks
 };
 
 void tell_of_deadline(stop_relay& relay) noexcept { relay.tell_of_deadline(); }

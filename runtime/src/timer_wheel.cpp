@@ -22,7 +22,7 @@ void timer_wheel::arm(timer_node& node, time_point deadline) noexcept {
   std::lock_guard const lock{lock_};
   node.deadline = deadline;
   node.wheel = this;
-  link(node);
+  link(node, end::back);
   ++armed_;
   // relaxed, as in next() and refresh_next(): the lock orders the writers.
   if (deadline < next()) next_.store(deadline.time_since_epoch().count(), std::memory_order_relaxed);
@@ -34,7 +34,7 @@ void timer_wheel::cancel(timer_node& node) noexcept {
   if (node.linked) unlink(node);
 }
 
-void timer_wheel::link(timer_node& node) noexcept {
+void timer_wheel::link(timer_node& node, end at) noexcept {
   // A deadline that has passed goes into the present slot, from which it is taken next.
   auto const tick = std::max(tick_of(node.deadline), now_tick_);
   auto const differing = tick ^ now_tick_;
@@ -42,11 +42,22 @@ void timer_wheel::link(timer_node& node) noexcept {
   unsigned const digit = static_cast<unsigned>(tick >> (level * digit_bits)) & (slots - 1);
   node.slot = static_cast<std::uint16_t>(level * slots + digit);
   slot_list& list = list_of(node);
-  node.next = nullptr;
-  node.prev = list.tail;
-  (list.tail != nullptr ? list.tail->next : list.head) = &node;
-  list.tail = &node;
+  if (at == end::back) {
+    node.next = nullptr;
+    node.prev = list.tail;
+    (list.tail != nullptr ? list.tail->next : list.head) = &node;
+    list.tail = &node;
+  } else {
+    node.prev = nullptr;
+    node.next = list.head;
+    (list.head != nullptr ? list.head->prev : list.tail) = &node;
+    list.head = &node;
+  }
+  list.grew_at = at;
   list.earliest = std::min(list.earliest, static_cast<std::int64_t>(node.deadline.time_since_epoch().count()));
+  node.earlier = list.last.back();
+  std::shift_right(list.last.begin(), list.last.end(), 1);
+  list.last.front() = &node;
   node.linked = true;
   occupied_[node.slot / 64U] |= 1ULL << (node.slot % 64U);
 }
@@ -97,7 +108,6 @@ timer_node* timer_wheel::pop_due(time_point now) noexcept {
 
 void timer_wheel::cascade(unsigned slot, std::uint64_t now_tick) noexcept {
   slot_list& list = lists_[slot];
-  timer_node* node = list.head;
   unsigned const level = slot / slots;
   // Every timer here is at or after the slot's first tick and its earliest deadline, and all others come after the
   // slot: the present may move up to either, at once past the levels between.
@@ -106,16 +116,17 @@ void timer_wheel::cascade(unsigned slot, std::uint64_t now_tick) noexcept {
   auto const start = ((now_tick_ >> (span + digit_bits)) << (span + digit_bits)) |
                      (static_cast<std::uint64_t>(slot % slots) << span);
   now_tick_ = std::max({now_tick_, start, std::min(first, now_tick)});
-  // The timers lie on stacks that have long been out of the cache, and each is waited for before it leads to the next.
-  // So the list is walked from its other end too, until the two meet: then there are always two under way.
-  timer_node* from_end = list.tail;
+  // The timers lie on stacks that have long been out of the cache, and a list leads to the next of them only when the
+  // one before has come from memory. Each knows which was linked some time before it: so the list is walked from where
+  // it grew, and several are under way. Dealt out at the other end, they keep their order.
+  bool const backwards = list.grew_at == end::back;
+  timer_node* node = backwards ? list.tail : list.head;
   list = slot_list{};
   occupied_[slot / 64] &= ~(1ULL << (slot % 64));
   while (node != nullptr) {
-    timer_node* const next = node->next;
-    if (next != nullptr) __builtin_prefetch(next);
-    if (from_end != nullptr) from_end = from_end != node && from_end != next ? from_end->prev : nullptr;
-    link(*node);
+    timer_node* const next = backwards ? node->prev : node->next;
+    __builtin_prefetch(node->earlier);
+    link(*node, backwards ? end::front : end::back);
     node = next;
   }
 }

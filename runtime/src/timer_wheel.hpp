@@ -70,15 +70,19 @@ private:
   static constexpr unsigned levels = 6;
   static constexpr std::uint64_t last_tick = (1ULL << (digit_bits * levels)) - 1;
 
+  enum class end : unsigned char { front, back };
+
   struct slot_list {
     timer_node* head = nullptr;
     timer_node* tail = nullptr;
     std::int64_t earliest = never.time_since_epoch().count();  // not later than any in the list
+    std::array<timer_node*, 4> last{};                         // that were linked, the latest first; may be gone
+    end grew_at = end::back;                                   // most of it: where the last was linked
   };
 
   static std::uint64_t tick_of(time_point t) noexcept;
   slot_list& list_of(timer_node const& node) noexcept { return lists_[node.slot]; }
-  void link(timer_node& node) noexcept;
+  void link(timer_node& node, end at) noexcept;
   void unlink(timer_node& node) noexcept;
   timer_node* pop_due(time_point now) noexcept;
   unsigned first_slot() const noexcept;

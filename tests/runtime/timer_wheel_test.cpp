@@ -102,6 +102,38 @@ TEST_CASE("timers of one deadline fire in the order of arming", "[timer]") {
   CHECK(std::is_sorted(fired.begin(), fired.end()));
 }
 
+TEST_CASE("timers of one deadline keep that order however often they are moved down", "[timer]") {
+  // One level after another; some cancelled on the way, others armed late, when the first have been moved down.
+  auto const deadline = GENERATE(std::int64_t{1} << 20, std::int64_t{1} << 27, (std::int64_t{1} << 35) + 123,
+                                 (std::int64_t{1} << 44) + 77);
+  constexpr std::size_t count = 60;
+  timer_wheel wheel;
+  std::vector<timer_node> nodes(count);
+  std::vector<timer_node> others(count);
+  std::vector<timer_node*> expected;
+  for (std::size_t i = 0; i < count; ++i) {
+    // At three times, the last not far from the deadline.
+    if (i == count / 3) (void)expire(wheel, at(deadline / 2));
+    if (i == 2 * count / 3) (void)expire(wheel, at(deadline - 100'000));
+    wheel.arm(nodes[i], at(deadline));
+    wheel.arm(others[i], at(deadline + 1 + static_cast<std::int64_t>(i) * 40'000));
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i % 7 == 3) {
+      wheel.cancel(nodes[i]);
+    } else {
+      expected.push_back(&nodes[i]);
+    }
+  }
+  for (std::int64_t before = deadline; before > 1000; before /= 3)
+    CHECK(expire(wheel, at(deadline - before / 3 - 1)).empty());
+  auto const fired = expire(wheel, at(deadline));
+  CHECK(fired == expected);
+  auto const rest = expire(wheel, never - std::chrono::nanoseconds{1});
+  REQUIRE(rest.size() == count);
+  for (std::size_t i = 0; i < count; ++i) CHECK(rest[i] == &others[i]);
+}
+
 TEST_CASE("no more than asked for fire in one call", "[timer]") {
   timer_wheel wheel;
   std::vector<timer_node> nodes(10);

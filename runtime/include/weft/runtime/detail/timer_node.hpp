@@ -18,6 +18,7 @@ class timer_wheel;
 struct timer_node {
   timer_node* next = nullptr;
   timer_node* prev = nullptr;
+  timer_node* earlier = nullptr;  ///< linked into the same list some time before; may be gone: only to be fetched
   time_point deadline{};
   waiter* owner = nullptr;       ///< whose wait ends at the deadline; never changes
   timer_wheel* wheel = nullptr;  ///< written by the one who arms, before; null: not armed since
