@@ -14,6 +14,7 @@
 #include <weft/runtime/timeout.hpp>
 #include <weft/runtime/waiter.hpp>
 
+#include <algorithm>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -63,8 +64,7 @@ public:
   void tell() noexcept {
     if (tell_fiber() || !is_cancelled()) return;
     bool const on_fiber_or_thread = current_worker() == nullptr || current_fiber() != nullptr;
-    if (on_fiber_or_thread) return stop();
-    if (of_thread_) stop_elsewhere();  // from an on_done callback
+    on_fiber_or_thread ? stop() : stop_elsewhere();  // not there: an on_done callback
   }
   /// The same under a lock.  @returns false if there is no fiber: then it is told when the scope is left
   bool tell_fiber() noexcept {
@@ -109,29 +109,37 @@ private:
     if (stopper.joinable()) stopper.join();
   }
 
-  /// The fiber. It ends with the scope, whatever becomes of the runtime meanwhile; but not where that is a scope of a
-  /// generator's body, which may lie suspended for as long as it likes: when the runtime stops, it leaves.
+  /// The fiber. It ends with the scope, whatever becomes of the runtime meanwhile. But a generator's body may lie
+  /// suspended for as long as it likes: when the runtime stops, the fiber leaves its scope then.
   void relay() {
     has_fiber_.store(true, std::memory_order_relaxed);  // whoever made it waits for it
     started_.store(true, std::memory_order_release);    // to whoever made it: publishes the above
-    try {
-      while (!is_cancelled() && wait_for_news()) {
+    for (bool stopping = false; !is_cancelled();) {
+      if (stopping && is_suspended(node_)) {
+        wait_list::section const list{news_};  // see tell_fiber()
+        has_fiber_.store(false, std::memory_order_relaxed);
+        break;
       }
-    } catch (cancelled const&) {
-      wait_list::section const list{news_};  // see tell_fiber()
-      has_fiber_.store(false, std::memory_order_relaxed);
+      try {
+        if (!wait_for_news(stopping)) break;
+      } catch (cancelled const&) {
+        stopping = true;
+      }
     }
     if (is_cancelled()) (void)source_.request_stop();
   }
+  /// @param stopping  the runtime: then it waits for a moment only, and is not cancelled
   /// @returns false when the scope is left
   /// @throws cancelled
-  bool wait_for_news() {
+  bool wait_for_news(bool stopping) {
+    constexpr std::chrono::milliseconds moment{10};
     time_point const deadline{std::chrono::nanoseconds{node_.deadline.load(std::memory_order_seq_cst)}};
     if (deadline <= deadline_after(std::chrono::nanoseconds{0})) {
       (void)cancel_scope_node(node_, cancel_reason::deadline);
       return true;
     }
-    waiter self{"cancellation of a scope", node_.segment != nullptr ? cancellation::heeded : cancellation::ignored};
+    bool const heeds = node_.segment != nullptr && !stopping;
+    waiter self{"cancellation of a scope", heeds ? cancellation::heeded : cancellation::ignored};
     wait_node node{self};
     {
       wait_list::section list{news_};
@@ -142,7 +150,7 @@ private:
       }
       list.push_back(node);
     }
-    auto const cause = self.wait(deadline);
+    auto const cause = self.wait(stopping ? std::min(deadline, deadline_after(moment)) : deadline);
     if (cause == wake_cause::notified) return true;
     {
       wait_list::section list{news_};

@@ -143,6 +143,12 @@ void cancel_unentered(scope_node& node, cancel_reason reason) noexcept {
   (void)set_cancelled(node, reason, first);
 }
 
+bool is_suspended(scope_node const& node) noexcept {
+  if (node.segment == nullptr) return false;
+  segment_lock const lock{*node.segment};
+  return node.segment->ticket == nullptr;
+}
+
 void poke_context(scope_node& node) noexcept {
   if (node.segment == nullptr) return poke(*node.ticket, node.fiber, placement::back);
   segment_lock const lock{*node.segment};

@@ -112,7 +112,7 @@ void sigint_scope::sleep() noexcept {
   };
   auto const self = current_context();
   auto scopes = survey_scopes(self);
-  std::optional<sleeping_thread> here;
+  std::optional<sleeping_thread> here;  // as long as no deadline is known, and without a gap between two looks
   if (scopes.limit == never) here.emplace(no_news, &sleeper_->news);
   if (*self.innermost == nullptr) {
     ::sem_wait(&sleeper_->news);
@@ -127,6 +127,11 @@ void sigint_scope::sleep() noexcept {
                       static_cast<long>(std::chrono::nanoseconds{until - seconds}.count())};
     if (::sem_clockwait(&sleeper_->news, CLOCK_MONOTONIC, &at) == 0 || errno != ETIMEDOUT) return;
     scopes = survey_scopes(self);
+    if (scopes.limit != never) {
+      here.reset();
+    } else if (!here) {
+      here.emplace(no_news, &sleeper_->news);
+    }
   }
 }
 

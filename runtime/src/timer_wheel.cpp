@@ -42,6 +42,7 @@ void timer_wheel::link(timer_node& node, end at) noexcept {
   unsigned const digit = static_cast<unsigned>(tick >> (level * digit_bits)) & (slots - 1);
   node.slot = static_cast<std::uint16_t>(level * slots + digit);
   slot_list& list = list_of(node);
+  if (list.head == nullptr) list.grew_at = at;
   if (at == end::back) {
     node.next = nullptr;
     node.prev = list.tail;
@@ -53,7 +54,6 @@ void timer_wheel::link(timer_node& node, end at) noexcept {
     (list.head != nullptr ? list.head->prev : list.tail) = &node;
     list.head = &node;
   }
-  list.grew_at = at;
   list.earliest = std::min(list.earliest, static_cast<std::int64_t>(node.deadline.time_since_epoch().count()));
   node.earlier = list.last.back();
   std::shift_right(list.last.begin(), list.last.end(), 1);

@@ -77,7 +77,7 @@ private:
     timer_node* tail = nullptr;
     std::int64_t earliest = never.time_since_epoch().count();  // not later than any in the list
     std::array<timer_node*, 4> last{};                         // that were linked, the latest first; may be gone
-    end grew_at = end::back;                                   // most of it: where the last was linked
+    end grew_at = end::back;                                   // most of it, or all: where the first was linked
   };
 
   static std::uint64_t tick_of(time_point t) noexcept;

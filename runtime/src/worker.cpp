@@ -404,8 +404,11 @@ fiber_record* worker::look_around(fiber_record& joiner) noexcept {
   }
   if (other == nullptr && !look_put_off_) return &joiner;
   if (joiner.joiner_aside) open_aside_join(joiner);
-  // Where it makes way for the look alone, whom that or a timer has woken stays before it.
-  enqueue(joiner, other != nullptr ? placement::next : placement::prompt);
+  if (other != nullptr || joiner.pinned) {
+    enqueue(joiner, placement::next);
+  } else {
+    returning.push(joiner);  // it makes way for the look alone: nobody is to be woken for it, nor pushed out of the slot
+  }
   return other;
 }
 

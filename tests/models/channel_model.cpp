@@ -74,6 +74,9 @@ private:
   }
 
   bool put(message& value, node& place) {
+    if constexpr (state::is_nothrow) {
+      if (channel_.put_by_bias(value, who(0))) return true;
+    }
     typename state::woken then;
     typename state::section held{channel_.lock, who(0)};
     auto const result = channel_.put(held, value, then);
@@ -90,6 +93,9 @@ private:
     std::optional<message> value;
     node place{&value};
     if (!self.begin()) return false;
+    if constexpr (state::is_nothrow) {
+      if (channel_.take_by_bias(value, who(&self == &patient_ ? 1 : 2))) return count(value);
+    }
     {
       typename state::woken then;
       typename state::section held{channel_.lock, who(&self == &patient_ ? 1 : 2)};

@@ -4,6 +4,7 @@
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/verify.hpp"
+#include "support/watchdog.hpp"
 
 #include <weft/runtime/detail/descriptor_wait.hpp>
 #include <weft/runtime/spawn.hpp>
@@ -183,6 +184,7 @@ TEST_CASE("fibers that wait, throw, or are cancelled are measured; on other work
 TEST_CASE("fibers that yield, wait, end and join keep to their first page, also where a loop is to be looked into",
           "[stack]") {
   if (under_sanitizer) return;
+  watchdog dog{"looks into a loop"};
   constexpr std::uint64_t looks = 200;
   bool const in_order = GENERATE(false, true);
   weft::runtime_options options = on(in_order ? 1 : some_workers(), {.stack_size = 16 * kib, .measure_stacks = true});

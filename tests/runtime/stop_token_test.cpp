@@ -335,3 +335,24 @@ TEST_CASE("rule 10: a body that lies suspended in a scope with a token does not 
   numbers.reset();
   CHECK(called <= 1);
 }
+
+TEST_CASE("rule 10: a deadline stops the token of a body that runs while its runtime stops",
+          "[stop_token][rule10][generator]") {
+  watchdog dog{"a shutdown beside a body that waits for its token"};
+  weft::runtime rt{on(some_workers())};
+  std::atomic<bool> begun{false};
+  rt.post([&] {
+    weft::generator<int> numbers([&](auto& yield) {
+      cancel_scope scope{30ms};
+      auto const token = scope.stop_token();
+      begun.store(true);
+      weft::shield([&] {
+        while (!token.stop_requested()) weft::yield();
+      });
+      yield(1);
+    });
+    verify(*numbers.begin() == 1);
+  });
+  while (!begun.load()) std::this_thread::yield();
+  rt.shutdown();
+}
