@@ -407,7 +407,7 @@ fiber_record* worker::look_around(fiber_record& joiner) noexcept {
   if (other != nullptr || joiner.pinned) {
     enqueue(joiner, placement::next);
   } else {
-    returning.push(joiner);  // it makes way for the look alone: nobody is to be woken for it, nor pushed out of the slot
+    returning.push(joiner);  // it makes way for the look alone: for that nobody is woken, nor pushed out of the slot
   }
   return other;
 }
