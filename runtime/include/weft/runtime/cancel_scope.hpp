@@ -162,12 +162,12 @@ public:
 
   /// A token that is stopped when the scope is cancelled, or when its deadline passes, for code that knows nothing of
   /// waits. Callbacks registered with it run on a fiber of their own, or on the one that leaves the scope, before it is
-  /// left. They must not wait: `std::stop_callback` tells threads apart, not fibers. In a scope of a plain thread, and in
-  /// one of a generator's body that lay suspended when its runtime stopped, they
-  /// run on the fiber or thread that cancels, and when a wait meets the deadline, or an `on_done` callback cancels, on
-  /// a thread that is started for them. A cancellation of an outer scope does not stop it. To be called by who is in
-  /// the scope. The first call allocates, and starts a fiber that lives as long as the scope. It gives way to others
-  /// then, and is no cancellation point.
+  /// left. They must not wait: `std::stop_callback` tells threads apart, not fibers. In a scope of a plain thread, and
+  /// in one of a generator's body that lay suspended when its runtime stopped, they run on the fiber or thread that
+  /// cancels, and when a wait meets the deadline, or an `on_done` callback cancels, on a thread that is started for
+  /// them. A cancellation of an outer scope does not stop it. To be called by who is in the scope. The first call
+  /// allocates, and starts a fiber that lives as long as the scope. It gives way to others then, and is no cancellation
+  /// point.
   /// @throws std::bad_alloc, stack_unavailable
   [[nodiscard]] std::stop_token stop_token();
 
