@@ -169,7 +169,7 @@ private:
   std::atomic<bool> has_fiber_{false};  // others may ask
   task<void> fiber_;                    // of who is in the scope
   std::mutex stopper_lock_;             // held while the thread is started, by whoever cancels
-  std::thread stopper_;                 // for a thread's scope, where who cancels it must not call callbacks
+  std::thread stopper_;                 // where there is no fiber, and who cancels must not call callbacks
 };
 
 void tell_of_deadline(stop_relay& relay) noexcept { relay.tell_of_deadline(); }
