@@ -1,4 +1,4 @@
-"""Runs one process for each repetition, interleaved, and repeats those that other processes disturbed."""
+"""Runs one process for each repetition, interleaved, and repeats those that something else disturbed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pace import Pace
 from plan import Entry
 
 UNKNOWN_WORKLOAD = 2  # exit statuses of the workload programs
@@ -24,6 +25,8 @@ _TICK = 1 / os.sysconf("SC_CLK_TCK")
 _FOREIGN_TICKS = 3  # /proc/stat counts in ticks: fewer than this may be rounding
 _FOREIGN_SHARE = 0.05  # of the wall time of one core
 _REPEATS = 3  # for one repetition, before it is taken as it is
+_PACE_MATTERS_S = 2.0  # a run that takes longer meets a slow processor anyway, for a part of it
+_WAIT_S = 1.0  # for full pace, before one run
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Row:
 
     entry: Entry
     samples: list[Sample] = field(default_factory=list)
-    repeated: int = 0  # runs thrown away because of other processes
+    repeated: int = 0  # runs thrown away because of other processes or a slow processor
     error: str | None = None
     unknown: bool = False  # the program does not have this workload
 
@@ -184,7 +187,8 @@ def measure(
 ) -> list[Row]:
     """Rounds over all entries, so that a slow change of the machine meets each of them alike; each round in an order of
     its own, drawn with a fixed seed, so that none always runs after the same other and finds the memory it left. Repeats
-    what others disturbed until that has taken `patience_s` in all. After `enough_s`, only what has not been run at all."""
+    what others disturbed, and what was short and ended on a slow processor, until that and the waiting for full pace have
+    taken `patience_s` in all, of which each round has its share. After `enough_s`, only what has not been run at all."""
     end = time.monotonic() + enough_s
     rows = [Row(e) for e in entries]
     progress = Progress(sum(repetitions[e] for e in entries))
@@ -202,7 +206,11 @@ def measure(
         return min(needed, max(0.0, end - time.monotonic()))
 
     shuffle = random.Random(1)
-    for round_ in range(max(repetitions.values(), default=0)):
+    pace = Pace()
+    rounds = max(repetitions.values(), default=0)
+    left_s = 0.0
+    for round_ in range(rounds):
+        left_s += patience_s / rounds
         for row in shuffle.sample(rows, len(rows)):
             entry = row.entry
             if row.error or row.unknown or round_ >= repetitions[entry]:
@@ -215,14 +223,19 @@ def measure(
             done[entry] += 1
             try:
                 for attempt in range(_REPEATS + 1):
+                    short = took.get(entry, 0.0) <= _PACE_MATTERS_S
+                    if short and left_s > 0:
+                        left_s -= pace.wait(min(_WAIT_S, left_s))
                     start = time.monotonic()
                     sample = once(entry)
                     took[entry] = time.monotonic() - start
-                    if not sample.disturbed or attempt == _REPEATS or patience_s <= 0:
+                    if took[entry] <= _PACE_MATTERS_S and not pace.full():
+                        sample.disturbed = True
+                    if not sample.disturbed or attempt == _REPEATS or left_s <= 0:
                         break
                     row.repeated += 1
                     time.sleep(0.3)  # what disturbed it may be about to end
-                    patience_s -= time.monotonic() - start
+                    left_s -= time.monotonic() - start
                 row.samples.append(sample)
             except UnknownWorkload:
                 row.unknown = True

@@ -43,6 +43,7 @@ class Workload:
     quick_size: int
     size_means: str
     baseline: str | None = None  # label of the row that ratios are also given to
+    repetitions: int = 9
     quick_repetitions: int = 5
     load: Load | None = None  # its programs are servers, and this is put on them
     bytes_each: int = 0  # about what a program fills for each of `size`, where their pages are the cost
@@ -240,6 +241,7 @@ WORKLOADS: dict[str, Workload] = {
             60,
             20,
             "rounds of 100 ms",
+            repetitions=5,
             quick_repetitions=2,
         ),
         Workload(
@@ -264,6 +266,7 @@ WORKLOADS: dict[str, Workload] = {
             2_000,
             500,
             "milliseconds counted",
+            repetitions=5,
             quick_repetitions=2,
             load=Load("echo_load", 64, ("--rate", "10000")),
         ),
@@ -276,6 +279,7 @@ WORKLOADS: dict[str, Workload] = {
             300,
             "milliseconds counted",
             baseline=EPOLL,
+            repetitions=5,
             quick_repetitions=1,
             load=Load("echo_load", 8, ("--idle", "10000")),
         ),
@@ -288,6 +292,7 @@ WORKLOADS: dict[str, Workload] = {
             300,
             "milliseconds counted",
             baseline=EPOLL,
+            repetitions=5,
             quick_repetitions=2,
             load=Load("connect_load", 64),
         ),
@@ -304,6 +309,7 @@ WORKLOADS: dict[str, Workload] = {
             4_000,
             "reads",
             baseline=PREAD,
+            repetitions=5,
             quick_repetitions=2,
         ),
         Workload(
@@ -317,6 +323,7 @@ WORKLOADS: dict[str, Workload] = {
             1_000,
             200,
             "processes",
+            repetitions=5,
             quick_repetitions=2,
         ),
     )

@@ -309,7 +309,8 @@ def _about(results: Results) -> str:
         "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()) or "not noted",
         "Repetitions": f"{' to '.join(str(n) for n in sorted({min(counts, default=0), max(counts, default=0)}))}"
         " of each program, one process each, interleaved",
-        "Disturbance": f"{repeated} runs repeated because other processes used the processor meanwhile, {disturbed} kept all the same",
+        "Disturbance": f"{repeated} runs repeated because other processes used the processor meanwhile, or it was slow afterwards; "
+        f"{disturbed} such runs kept all the same",
     }
     return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items()) + "</dl>"
 

@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workloads", metavar="LIST", help="such as W2,W3 (usually all)")
     parser.add_argument("--peers", metavar="LIST", default="all", help="such as Go,Tokio; `none`, or `all` that are built")
     parser.add_argument("--workers", metavar="LIST", default="1,2", help="numbers of worker threads (usually 1,2)")
-    parser.add_argument("--repetitions", type=int, metavar="N", help="runs of each program (usually 9)")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="runs of each program (usually 9, of the longest 5)")
     parser.add_argument("--build-dir", type=Path, default=ROOT / "build/release", metavar="DIR")
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/report", metavar="DIR")
     parser.add_argument("--no-micro", action="store_true", help="leave out micro-benchmarks and counts")
@@ -61,7 +61,8 @@ def repetitions(args: argparse.Namespace, entry: plan.Entry) -> int:
         return int(args.repetitions)
     if args.quick:
         return plan.WORKLOADS[entry.workload].quick_repetitions
-    return min(9, entry.most_repetitions or 9)
+    usual = plan.WORKLOADS[entry.workload].repetitions
+    return min(usual, entry.most_repetitions or usual)
 
 
 def main() -> int:
@@ -89,7 +90,7 @@ def main() -> int:
     start = time.monotonic()
     wanted = {e: repetitions(args, e) for e in entries}
     # A quick run's micro-benchmarks and counts take about 30 s more.
-    patience_s, enough_s = (10, 130) if args.quick else (3600, math.inf)
+    patience_s, enough_s = (10, 130) if args.quick else (300, math.inf)
     rows = measure.measure(entries, wanted, once, patience_s, enough_s)
     with_micro = plan.WEFT in args.families and not args.no_micro
     results = report.Results(
