@@ -149,6 +149,7 @@ bool queue_core::enroll(waiter& w, queue_node& node) noexcept {
   wait_node* putters = nullptr;
   {
     section line{line_};
+    expect_unused(node);
     node = queue_node{w};
     if (size_ == 0 && phase_ == phase::open) {
       line.push_back(node);
@@ -167,7 +168,10 @@ bool queue_core::enroll(waiter& w, queue_node& node) noexcept {
 
 bool queue_core::withdraw(queue_node& node) noexcept {
   // Before the lock is touched: the wait is over, and whoever ended it for this node may have freed the queue.
-  if (node.chosen) return true;
+  if (node.chosen) {
+    node.next = nullptr;  // who was chosen is linked to those that were chosen with it
+    return true;
+  }
   section line{line_};
   line.remove(node);
   return false;
@@ -215,9 +219,9 @@ void queue_core::shutdown(bool immediate) noexcept {
     (void)line.claim(everyone, &waiting);
   }
   // From here on the queue may be gone, with whoever sees that it has been shut down.
-  unmake(dropped);
   wake_all(waiting);
   wake_all(joiners);
+  unmake(dropped);  // last: an item may be a task, which its handle waits for, and that task one of those woken
 }
 
 /// @returns how many of `items` there were to count
@@ -257,12 +261,14 @@ bool queue_core::join(time_point deadline) {
   }
   auto const cause = self.wait(deadline);
   if (cause == wake_cause::notified) return true;
+  bool all_done = false;  // it may be so by now, in the same moment
   {
     section const line{line_};
     section{joiners_}.remove(node);
+    all_done = unfinished_ == 0;
   }
   self.rethrow(cause);
-  return false;
+  return all_done;
 }
 
 std::size_t queue_core::size() const noexcept {

@@ -9,9 +9,17 @@
 
 namespace weft::inline v0::detail {
 
+inline constexpr char const* used_twice =
+    "a case stands twice in one select, or is used by two at once: make one for each";
+
 [[noreturn, gnu::cold, gnu::noinline]] inline void refuse(char const* message) noexcept {
   std::fprintf(stderr, "weft: %s\n", message);
   std::abort();
+}
+
+/// In a select's enrolling, under the lock of what it waits for.
+inline void expect_unused(wait_node const& node) noexcept {
+  if (node.next != nullptr) refuse(used_twice);
 }
 
 /// In the destructor of what others wait for in `line`.

@@ -27,7 +27,7 @@ bool channel_case::try_now() {
 }
 
 void channel_case::queue(waiter& w) noexcept {
-  if (node_.next != nullptr) refuse("a case stands twice in one select, or is used by two at once: make one for each");
+  if (node_.next != nullptr) refuse(used_twice);
   node_.owner = &w;
   node_.place = place();
   node_.end = channel_node::fate::waits;
@@ -48,7 +48,10 @@ namespace {
 
 /// Takes `node` out if it is still in.  @returns whether its list has claimed the wait, and may be gone
 bool withdraw_node(wait_list& list, wait_node& node) noexcept {
-  if (node.chosen) return true;  // before the lock is touched: see channel_case::withdraw()
+  if (node.chosen) {      // before the lock is touched: see channel_case::withdraw()
+    node.next = nullptr;  // who was chosen is linked to those that were chosen with it
+    return true;
+  }
   wait_list::section held{list};
   held.remove(node);
   return false;
@@ -58,6 +61,7 @@ bool withdraw_node(wait_list& list, wait_node& node) noexcept {
 
 bool event_wait::enroll(waiter& w) noexcept {
   wait_list::section held{event_->list_};
+  expect_unused(node_);
   node_ = wait_node{w};
   if (held.flags() == event::set_flag) return w.claim();
   held.push_back(node_);
@@ -68,6 +72,7 @@ bool event_wait::withdraw() noexcept { return withdraw_node(event_->list_, node_
 
 bool semaphore_wait::enroll(waiter& w) noexcept {
   wait_list::section held{semaphore_->list_};
+  expect_unused(node_);
   node_ = wait_node{w};
   if (semaphore_->count_ != 0 && held.empty()) {
     if (!w.claim()) return false;

@@ -53,9 +53,11 @@ void semaphore::release(std::ptrdiff_t permits) {
     }
     count_ += permits;
   }
+  // The slot for who goes next holds one: of several the last would go first.
+  auto const where = claimed != nullptr && claimed->next == nullptr ? placement::next : placement::back;
   while (claimed != nullptr) {
     detail::wait_node* const next = claimed->next;  // the node is gone as soon as its waiter has been woken
-    claimed->owner->wake(placement::next);          // and with the last, the semaphore may be
+    claimed->owner->wake(where);                    // and with the last, the semaphore may be
     claimed = next;
   }
 }

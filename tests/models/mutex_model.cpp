@@ -94,14 +94,14 @@ private:
 
   void locker(party<sound>& self) {
     for (int i = 0; i < times; ++i) {
-      if (!line_.try_lock_unawaited() && !line_.try_lock() && !lock_slowly(self)) continue;
+      if (!line_.try_lock_unawaited(rl::rand(2) == 0) && !line_.try_lock() && !lock_slowly(self)) continue;
       RL_ASSERT(!held_);
       held_ = true;
       counter_ = counter_ + 1;
       ++counted_;
       let_others_run(4);
       held_ = false;
-      if (!line_.try_unlock_unawaited() && !line_.try_unlock()) unlock_slowly();
+      if (!line_.try_unlock_unawaited(rl::rand(2) == 0) && !line_.try_unlock()) unlock_slowly();
     }
   }
 

@@ -14,6 +14,7 @@
 #include "support/watchdog.hpp"
 
 #include <weft/runtime/spawn.hpp>
+#include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timeout.hpp>
 
@@ -78,6 +79,27 @@ TEST_CASE("a call that throws leaves the work to the next in line", "[once]") {
       }
       for (auto& t : tasks) t.get();
       verify(calls.load() == 3 && failures.load() == 2);
+    }
+  });
+}
+
+TEST_CASE("call_once_until says what is so when its time is up", "[once]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    for (bool const fails : {false, true}) {
+      weft::once_flag flag;
+      auto const until = weft::clock::time_point{weft::detail::deadline_after(1ms)};
+      int calls = 0;
+      auto first = weft::spawn([&] {
+        weft::call_once(flag, [&] {
+          weft::sleep_until(until);
+          if (fails) throw std::runtime_error("not this time");
+          ++calls;
+        });
+      });
+      weft::yield();
+      verify(weft::call_once_until(flag, until, [&] { ++calls; }));
+      verify(calls == 1);
+      verify(throws<std::runtime_error>([&] { first.get(); }) == fails);
     }
   });
 }

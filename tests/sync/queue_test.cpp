@@ -14,6 +14,7 @@
 
 #include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/spawn.hpp>
+#include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timeout.hpp>
 
@@ -462,6 +463,39 @@ TEMPLATE_TEST_CASE("a shutdown wakes all who wait", "[queue]", weft::queue<int>,
       verify(told == 6);
       verify(full.size() == (immediate ? 0U : 1U));
     }
+  });
+}
+
+TEST_CASE("an immediate shutdown wakes those who wait before it destroys what is in, which may be their own tasks",
+          "[queue]") {
+  run_with(weft::testing::fifo(), [] {
+    bool told = false;
+    weft::queue<weft::task<void>> q{1};
+    q.put(weft::spawn([&] {
+      told = throws<shut_down>([&] { q.put(weft::spawn([] {})); });
+    }));
+    weft::testing::run_until_blocked();
+    q.shutdown(true);
+    verify(told);
+    weft::queue<weft::task<void>> joined;
+    joined.put(weft::spawn([&] { joined.join(); }));
+    weft::testing::run_until_blocked();
+    joined.shutdown(true);
+  });
+}
+
+TEST_CASE("join says what is so when its time is up", "[queue]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    weft::queue<int> q;
+    q.put(1);
+    auto const until = weft::clock::time_point{weft::detail::deadline_after(1ms)};
+    auto worker = weft::spawn([&] {
+      weft::sleep_until(until);
+      q.task_done();
+    });
+    weft::yield();
+    verify(q.join_until(until) == q.try_join());
+    worker.get();
   });
 }
 

@@ -15,7 +15,9 @@
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/sync/event.hpp>
 #include <weft/sync/queue.hpp>
+#include <weft/sync/semaphore.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -188,6 +190,31 @@ TEST_CASE("a case that stands twice in a select is refused, and one that forgets
     channel<int> ch;
     auto c = weft::on_receive(ch, [](auto) {});
     (void)weft::select(c, c);
+  }));
+  CHECK(aborts_with("a case stands twice in one select", [] {
+    weft::event e;
+    auto c = weft::on_event(e);
+    (void)weft::select(c, c);
+  }));
+  CHECK(aborts_with("a case stands twice in one select", [] {
+    weft::semaphore s{0};
+    auto c = weft::on_acquire(s, [](auto) {});
+    (void)weft::select(c, c);
+  }));
+  CHECK(aborts_with("a case stands twice in one select", [] {
+    weft::queue<int> q;
+    auto c = weft::on_get(q, [](int) {});
+    (void)weft::select(c, c);
+  }));
+  CHECK(aborts_with("a case stands twice in one select", [] {
+    weft::event e;
+    auto c = weft::on_event(e);
+    run_with(weft::testing::fifo(), [&] {
+      auto first = weft::spawn([&] { e.wait(); });
+      auto second = weft::spawn([&] { (void)weft::select(c); });
+      weft::testing::run_until_blocked();
+      (void)weft::select(c);
+    });
   }));
   struct forgetful {
     bool try_now() { return false; }

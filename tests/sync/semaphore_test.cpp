@@ -94,6 +94,24 @@ TEST_CASE("permits go to those who wait in the order in which they came, and nob
   });
 }
 
+TEST_CASE("those who are let through together go on in the order in which they came", "[semaphore]") {
+  run_on(1, [] {
+    weft::semaphore s{0};
+    sequence<int> order;
+    std::vector<weft::task<void>> tasks;
+    for (int i = 0; i < 4; ++i) {
+      tasks.push_back(weft::spawn([&, i] {
+        s.acquire();
+        order.add(i);
+      }));
+    }
+    for (int i = 0; i < 4; ++i) weft::yield();
+    s.release(4);
+    for (auto& t : tasks) t.get();
+    verify(order.steps() == std::vector<int>{0, 1, 2, 3});
+  });
+}
+
 TEST_CASE("timed acquisition ends exactly at its deadline, and takes nothing", "[semaphore]") {
   run_with(weft::testing::in_virtual_time(), [] {
     auto const now = [] { return weft::detail::deadline_after(0ns); };

@@ -120,8 +120,9 @@ public:
   }
 
   /// From now on nothing can be put. What is in can be got; who waits for more, or for room, gets `queue_shutdown`. May
-  /// be called again. Does not wait.
-  /// @param immediate  drops what is in, as if it had been got and dealt with
+  /// be called again. Does not wait, unless an item's destructor does.
+  /// @param immediate  drops what is in, as if it had been got and dealt with. The items are destroyed when all who
+  ///   waited, in join(), too, have been woken
   void shutdown(bool immediate = false) noexcept { core_.shutdown(immediate); }
 
   /// Hints, where others use the queue at the same time.

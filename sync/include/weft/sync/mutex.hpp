@@ -30,29 +30,29 @@ public:
   /// @par Cancellation
   /// A cancellation point where it has to wait; cancelled means that the lock is not ours.
   void lock() {
-    if (!line_.try_lock_unawaited() && !line_.try_lock()) [[unlikely]]
+    if (!line_.try_lock_unawaited(spinning_.untried()) && !line_.try_lock()) [[unlikely]]
       (void)lock_slowly(never);
     (void)note_held();
   }
   /// Takes the lock if it is free. Never waits.
-  [[nodiscard]] bool try_lock() noexcept { return (line_.try_lock_unawaited() || line_.take()) && note_held(); }
+  [[nodiscard]] bool try_lock() noexcept { return (line_.try_lock_unawaited(spinning_.untried()) || line_.take()) && note_held(); }
   /// Waits at most `limit`; with 0 it only tries.  @returns whether the lock is ours. Cancellation as lock().
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_for(std::chrono::duration<Rep, Period> limit) {
-    return (line_.try_lock_unawaited() || lock_slowly(detail::deadline_after(detail::to_nanoseconds(limit)))) &&
+    return (line_.try_lock_unawaited(spinning_.untried()) || lock_slowly(detail::deadline_after(detail::to_nanoseconds(limit)))) &&
            note_held();
   }
   /// Waits at most until `deadline`.  @returns whether the lock is ours. Cancellation as lock().
   template <class Clock, class Duration>
   [[nodiscard]] bool try_lock_until(std::chrono::time_point<Clock, Duration> deadline) {
-    return (line_.try_lock_unawaited() || lock_slowly(detail::to_deadline(deadline))) && note_held();
+    return (line_.try_lock_unawaited(spinning_.untried()) || lock_slowly(detail::to_deadline(deadline))) && note_held();
   }
   /// By who holds the lock, on whatever thread. Does not wait. Aborts with a message if nobody holds it; with
   /// `runtime_options::debug` also if another does.
   void unlock() noexcept {
     if (detail::wait_graph::is_kept()) [[unlikely]]
       detail::wait_graph::note_freed(this);
-    if (!line_.try_unlock_unawaited() && !line_.try_unlock()) [[unlikely]]
+    if (!line_.try_unlock_unawaited(spinning_.untried()) && !line_.try_unlock()) [[unlikely]]
       unlock_slowly();
   }
 

@@ -41,12 +41,16 @@ class basic_lock_line {
   using section = typename list::section;
 
 public:
-  /// Takes the lock if it is free and nobody waits for it, nor is on the way. It looks first, because an exchange that
-  /// fails costs as much as one that does not.
-  [[nodiscard]] bool try_lock_unawaited() noexcept { return list_.look().is_only(0) && list_.try_set_flags(0, locked); }
-  /// Frees the lock if nobody waits for it, nor is on the way.
-  [[nodiscard]] bool try_unlock_unawaited() noexcept {
-    return list_.look().is_only(locked) && list_.try_set_flags(locked, 0);
+  /// Takes the lock if it is free and nobody waits for it, nor is on the way.
+  /// @param calm  nobody is known to fight for it. Otherwise it looks first, because an exchange that fails takes the
+  ///   line from who holds the lock; a look has to wait for the exchange before it, of the same word, and is a tenth of
+  ///   an uncontended lock and unlock.
+  [[nodiscard]] bool try_lock_unawaited(bool calm) noexcept {
+    return (calm || list_.look().is_only(0)) && list_.try_set_flags(0, locked);
+  }
+  /// Frees the lock if nobody waits for it, nor is on the way. `calm` as above.
+  [[nodiscard]] bool try_unlock_unawaited(bool calm) noexcept {
+    return (calm || list_.look().is_only(locked)) && list_.try_set_flags(locked, 0);
   }
 
   /// Takes the lock if it is free, whoever waits for it. May miss it while another changes the line.
