@@ -3,6 +3,7 @@
 #include "error_text.hpp"
 #include "file_transfer.hpp"
 #include "open_file.hpp"
+#include "opening.hpp"
 #include "where_it_may_block.hpp"
 
 #include <weft/io/detail/open_descriptor.hpp>
@@ -50,16 +51,6 @@ std::string_view purpose_of(open_mode mode) noexcept {
   return "'";
 }
 
-/// What has no positions, or is a directory.  @returns an error, or 0
-int refuse_type(std::filesystem::file_type type) noexcept {
-  switch (type) {
-    case std::filesystem::file_type::directory: return -EISDIR;
-    case std::filesystem::file_type::fifo:
-    case std::filesystem::file_type::socket: return -ESPIPE;
-    default: return 0;
-  }
-}
-
 /// Of a device: some have positions, and terminals have none.  @returns an error, or 0
 int refuse_without_positions(file_calls& calls, int number, int flags) noexcept {
   std::byte none{};
@@ -70,8 +61,9 @@ int refuse_without_positions(file_calls& calls, int number, int flags) noexcept 
 }
 
 /// @returns the number, or the negative error number
-int open_to_use(file_calls& calls, char const* path, int flags, unsigned permissions) noexcept {
-  int const number = uninterrupted([&] { return calls.open(path, flags, permissions); });
+int open_to_use(file_calls& calls, char const* path, int flags, unsigned permissions,
+                std::stop_token const& token) noexcept {
+  int const number = open_with_positions(calls, path, flags, permissions, token);
   if (number < 0) return number;
   file_info about;
   int status = uninterrupted([&] { return calls.fstat(number, about); });
@@ -153,9 +145,9 @@ file file::open(std::filesystem::path const& path, open_mode mode, std::filesyst
     return {};
   }
   try {
-    where_it_may_block([&] {
+    where_it_may_block([&](std::stop_token const& token) {
       std::string name = path.native();
-      number = open_to_use(calls, path.c_str(), flags, static_cast<unsigned>(permissions) & 07777U);
+      number = open_to_use(calls, path.c_str(), flags, static_cast<unsigned>(permissions) & 07777U, token);
       if (number < 0) return;
       try {
         of = std::make_unique<open_file>(number, calls, std::move(name), mode == open_mode::append);

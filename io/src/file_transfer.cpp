@@ -68,9 +68,9 @@ int read_rest(detail::file_calls& calls, int fd, std::string& to, std::uint64_t 
   if (int const status = uninterrupted([&] { return calls.fstat(fd, about); }); status < 0) return status;
   auto const before = to.size();
   auto const expected = about.size > offset ? static_cast<std::size_t>(about.size - offset) : 0;
-  if (expected > limit) return -EMSGSIZE;
-  // One more than there should be, so that the end is seen by the same call.
-  std::size_t room = std::min(expected, no_limit - 1) + 1;
+  // One more than there should be, so that the end is seen by the same call. Only that tells whether there is more than
+  // the limit: the size is a hint, and in /sys all files have that of a page.
+  std::size_t room = std::min({expected, limit, no_limit - 1}) + 1;
   if (expected == 0) room = least;
   transferred last;
   std::size_t done = 0;

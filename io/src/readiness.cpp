@@ -6,6 +6,8 @@
 #include <weft/runtime/error.hpp>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <poll.h>
 #include <utility>
 
@@ -63,6 +65,10 @@ polled_descriptor& readiness_wait::watch() {
 }
 
 bool readiness_wait::enroll(waiter& w) noexcept {
+  if (in_use_) {
+    std::fputs("weft: a case stands twice in one select, or is used by two at once: make one for each\n", stderr);
+    std::abort();
+  }
   node_ = wait_node{w};
   closed_ = false;
   failure_ = nullptr;

@@ -90,7 +90,11 @@ void udp_socket::member(int option_v4, int option_v6, ip_address const& group, s
   } else {
     ipv6_mreq request{};
     std::memcpy(&request.ipv6mr_multiaddr, group.bytes().data(), sizeof request.ipv6mr_multiaddr);
-    request.ipv6mr_interface = interface;
+    if (interface != 0 && group.scope() != 0 && group.scope() != interface) {
+      ec = std::make_error_code(std::errc::invalid_argument);
+      return;
+    }
+    request.ipv6mr_interface = interface != 0 ? interface : group.scope();
     set_option_to(descriptor_, IPPROTO_IPV6, option_v6, request, ec);
   }
 }

@@ -4,6 +4,7 @@
 #include "file_replacement.hpp"
 #include "file_transfer.hpp"
 #include "open_file.hpp"
+#include "opening.hpp"
 #include "temporary_name.hpp"
 #include "where_it_may_block.hpp"
 
@@ -35,7 +36,7 @@ private:
 };
 
 int read_whole(file_calls& calls, char const* path, std::string& to, std::size_t limit, std::stop_token const& token) {
-  int const number = uninterrupted([&] { return calls.open(path, O_RDONLY, 0); });
+  int const number = open_with_positions(calls, path, O_RDONLY, 0, token);
   if (number < 0) return number;
   number_guard const closing{calls, number};
   return read_rest(calls, number, to, 0, limit, token);

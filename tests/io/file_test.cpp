@@ -11,6 +11,7 @@
 #include <weft/io/buffered_writer.hpp>
 #include <weft/io/error.hpp>
 #include <weft/io/file.hpp>
+#include <weft/io/whole_file.hpp>
 #include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/gather.hpp>
 #include <weft/runtime/offload.hpp>
@@ -19,6 +20,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <fcntl.h>
@@ -30,6 +34,7 @@
 #include <string_view>
 #include <sys/stat.h>
 #include <system_error>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -287,11 +292,62 @@ TEST_CASE("what has no positions is refused at once, and a FIFO holds up nobody"
     scratch const dir;
     REQUIRE(::mkfifo((dir / "fifo").c_str(), 0600) == 0);
     CHECK(open_error(dir / "fifo") == std::errc::invalid_seek);
-    CHECK(open_error(dir / "fifo", open_mode::write) == std::errc::no_such_device_or_address);
+    CHECK(open_error(dir / "fifo", open_mode::write) == std::errc::invalid_seek);
     CHECK(open_error(dir / "fifo", open_mode::update) == std::errc::invalid_seek);
     auto zero = file::open("/dev/zero");
     CHECK(read(zero, 3) == std::string(3, '\0'));
     CHECK(file::open("/dev/null", open_mode::write).is_open());
+  });
+}
+
+TEST_CASE("a FIFO that is refused is not opened: who waits to write to it still waits", "[io][file]") {
+  run_on(1, [] {
+    scratch const dir;
+    REQUIRE(::mkfifo((dir / "fifo").c_str(), 0600) == 0);
+    std::atomic<bool> opened{false};
+    std::thread writer{[&, name = (dir / "fifo").string()] {
+      int const number = ::open(name.c_str(), O_WRONLY | O_CLOEXEC);
+      opened = true;
+      ::close(number);
+    }};
+    for (int i = 0; i < 50; ++i) {
+      std::error_code ec;
+      (void)weft::io::read_file(dir / "fifo", ec);
+      CHECK(ec == std::errc::invalid_seek);
+      CHECK(open_error(dir / "fifo") == std::errc::invalid_seek);
+      weft::sleep_for(std::chrono::milliseconds{1});
+    }
+    CHECK_FALSE(opened.load());
+    int const reader = ::open((dir / "fifo").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    writer.join();
+    ::close(reader);
+  });
+}
+
+TEST_CASE("a file on which another has a lease is opened when that one has given it up", "[io][file]") {
+  run_on(2, [] {
+    scratch const dir;
+    dir.put("a", "text");
+    int const holder = ::open((dir / "a").c_str(), O_RDONLY | O_CLOEXEC);
+    auto const take_lease = [&] {
+      return ::fcntl(holder, F_SETSIG, SIGURG) == 0 && ::fcntl(holder, F_SETLEASE, F_RDLCK) == 0;
+    };
+    if (!take_lease()) {
+      WARN("skipped: there are no leases here");
+      ::close(holder);
+      return;
+    }
+    auto const is_asked_for = [&] { return ::fcntl(holder, F_GETLEASE) != F_RDLCK; };
+    auto opening = weft::spawn([&] { return file::open(dir / "a", open_mode::update).is_open(); });
+    while (!is_asked_for()) weft::sleep_for(std::chrono::milliseconds{1});
+    REQUIRE(::fcntl(holder, F_SETLEASE, F_UNLCK) == 0);
+    CHECK(opening.get());
+    REQUIRE(take_lease());
+    auto given_up = weft::spawn([&] { (void)file::open(dir / "a", open_mode::update); });
+    while (!is_asked_for()) weft::sleep_for(std::chrono::milliseconds{1});
+    given_up.cancel();
+    CHECK(weft::test::throws<weft::cancelled>([&] { given_up.get(); }));
+    ::close(holder);
   });
 }
 

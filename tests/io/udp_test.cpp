@@ -6,6 +6,7 @@
 #include "support/run_on.hpp"
 
 #include <weft/io/udp_socket.hpp>
+#include <weft/io/whole_file.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/task.hpp>
 #include <weft/runtime/this_fiber.hpp>
@@ -177,6 +178,30 @@ TEST_CASE("members of a group on loopback receive what is sent to it", "[io][udp
     sender.send_to(at, "not received");
     sender.send_to({ip_address::loopback_v4(), at.port()}, "direct");
     CHECK(text_of(buffer, member.receive_from(buffer)) == "direct");
+  });
+}
+
+TEST_CASE("a group of IPv6 is joined on the interface that its address names", "[io][udp][ipv6]") {
+  auto const loopback = ::if_nametoindex("lo");
+  if (loopback == 0) return;
+  run_on(1, [&] {
+    std::error_code ec;
+    auto here = udp_socket::bind({ip_address::any_v6(), 0}, {}, ec);
+    if (ec) return;
+    auto const group = ip_address::parse("ff02::7:1234%lo");
+    here.join(group, 0, ec);
+    if (ec) {
+      WARN("no multicast here: " << ec.message());
+      return;
+    }
+    auto const lines = weft::io::read_file("/proc/net/igmp6");
+    auto const at = lines.find("ff020000000000000000000000071234");
+    REQUIRE(at != std::string::npos);
+    auto const line = lines.rfind('\n', at) + 1;  // or 0
+    CHECK(lines.substr(line, at - line).find(" lo ") != std::string::npos);
+    here.leave(group);
+    here.join(group, loopback + 1, ec);
+    CHECK(ec == std::errc::invalid_argument);
   });
 }
 

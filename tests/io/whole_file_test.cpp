@@ -66,6 +66,15 @@ TEST_CASE("read_file keeps to its limit", "[io][whole_file]") {
   });
 }
 
+TEST_CASE("a limit is for what is in a file, not for the size that the system says it has", "[io][whole_file]") {
+  std::filesystem::path const small = "/sys/kernel/mm/transparent_hugepage/enabled";  // whose size is said to be 4096
+  if (!std::filesystem::exists(small)) return;
+  run_on(1, [&] {
+    CHECK(read_file(small, 100).find("never") != std::string::npos);
+    CHECK(file::open(small).read_all(100) == read_file(small));
+  });
+}
+
 TEST_CASE("a file that is replaced keeps its permissions, a new one gets its own", "[io][whole_file]") {
   run_on(1, [] {
     scratch const dir;

@@ -66,8 +66,9 @@ public:
   datagram receive_from(std::span<std::byte> buffer);
   datagram receive_from(std::span<std::byte> buffer, std::error_code& ec);
 
-  /// What is sent to `group` is received too, by way of an interface (its number; 0: the system chooses).
-  /// @throws std::system_error  std::errc::invalid_argument if it is no multicast address
+  /// What is sent to `group` is received too, by way of an interface (its number; 0: the one that an address of IPv6
+  /// names, else the system chooses).
+  /// @throws std::system_error  std::errc::invalid_argument if it is no multicast address, or names another interface
   void join(ip_address const& group, std::uint32_t interface = 0);
   void join(ip_address const& group, std::uint32_t interface, std::error_code& ec);
   void leave(ip_address const& group, std::uint32_t interface = 0);

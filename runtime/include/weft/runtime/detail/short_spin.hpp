@@ -20,6 +20,9 @@ class spin_history {
 public:
   constexpr spin_history() noexcept = default;
 
+  /// Nobody has had to wait yet, or not lately.
+  [[nodiscard]] bool untried() const noexcept { return credit_.load(std::memory_order_relaxed) == 0; }
+
   /// Spins until `there()`, for about four microseconds at most, if that seems worth while.  @returns whether it is
   /// there
   template <class F>
