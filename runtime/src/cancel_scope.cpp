@@ -30,7 +30,7 @@ namespace detail {
 class stop_relay {
 public:
   explicit stop_relay(scope_node& node) : node_(node) {
-    if (of_thread_) return;
+    if (current_fiber() == nullptr) return;
     spawn_options options;
     options.name = "stop token";
     options.start = start::eager;
@@ -73,11 +73,10 @@ public:
     return has_fiber();  // it has seen the news, or has left before: the list's lock orders the two
   }
 
-  /// A wait of a plain thread has met the deadline, maybe under a lock of the user's that callbacks take: they are
-  /// called elsewhere.
+  /// A wait has met the deadline, maybe under a lock of the user's that callbacks take: where there is no fiber, they
+  /// are called on another thread.
   void tell_of_deadline() noexcept {
-    // A fiber's keeps the deadline itself; where it could not be had, they are called when the scope is left.
-    if (of_thread_) stop_elsewhere();
+    if (!tell_fiber()) stop_elsewhere();
   }
 
   /// On a fiber or a thread, under no lock.
@@ -110,12 +109,12 @@ private:
   }
 
   /// The fiber. It ends with the scope, whatever becomes of the runtime meanwhile. But a generator's body may lie
-  /// suspended for as long as it likes: when the runtime stops, the fiber leaves its scope then.
+  /// suspended for as long as it likes, or run for others: when the runtime stops, the fiber leaves its scope then.
   void relay() {
     has_fiber_.store(true, std::memory_order_relaxed);  // whoever made it waits for it
     started_.store(true, std::memory_order_release);    // to whoever made it: publishes the above
     for (bool stopping = false; !is_cancelled();) {
-      if (stopping && is_suspended(node_)) {
+      if (stopping && is_away_from(*current_fiber()->home, node_)) {
         wait_list::section const list{news_};  // see tell_fiber()
         has_fiber_.store(false, std::memory_order_relaxed);
         break;
@@ -165,7 +164,6 @@ private:
   wait_list news_;  // its flag: there are some
   std::atomic<bool> left_{false};
   std::atomic<bool> started_{false};
-  bool const of_thread_ = current_fiber() == nullptr;
   std::atomic<bool> has_fiber_{false};  // others may ask
   task<void> fiber_;                    // of who is in the scope
   std::mutex stopper_lock_;             // held while the thread is started, by whoever cancels

@@ -178,6 +178,8 @@ public:
   std::atomic<std::uint64_t> watcher_called{0};  ///< when one was last woken for that, on the coarse clock
   /// The next block of 2^16 ids to hand out; no two fibers of a process share one. relaxed: only the number counts.
   inline static std::atomic<std::uint64_t> next_ids{1};
+  /// The runtime's own: a block of which no fiber has one. What may outlive the runtime knows it by that.
+  std::uint64_t const id = next_ids.fetch_add(1, std::memory_order_relaxed);
 
   /// Tells `on_shutdown_report` which fibers remain.
   void report_remaining() noexcept;

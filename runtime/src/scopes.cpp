@@ -143,10 +143,11 @@ void cancel_unentered(scope_node& node, cancel_reason reason) noexcept {
   (void)set_cancelled(node, reason, first);
 }
 
-bool is_suspended(scope_node const& node) noexcept {
+bool is_away_from(scheduler const& home, scope_node const& node) noexcept {
   if (node.segment == nullptr) return false;
   segment_lock const lock{*node.segment};
-  return node.segment->ticket == nullptr;
+  fiber_record const* const runs_for = node.segment->ticket != nullptr ? node.segment->fiber : nullptr;
+  return runs_for == nullptr || runs_for->home != &home;
 }
 
 void poke_context(scope_node& node) noexcept {

@@ -67,8 +67,8 @@ enum class survey_clock : bool { exact, last_reading };
 /// The caller looks at its scopes, and cancels those whose deadlines have passed.
 [[nodiscard]] scope_survey survey_scopes(wait_context const& caller, survey_clock reads = survey_clock::exact) noexcept;
 
-/// Whether it is a scope of a generator's body that does not run just now. Any thread.
-[[nodiscard]] bool is_suspended(scope_node const& node) noexcept;
+/// Whether it is a scope of a generator's body that does not run for a fiber of `home` just now. Any thread.
+[[nodiscard]] bool is_away_from(scheduler const& home, scope_node const& node) noexcept;
 
 /// A wait of who is in the scope has met its deadline.
 void tell_of_deadline(stop_relay& relay) noexcept;

@@ -293,6 +293,8 @@ void simulation::finish(std::exception_ptr const& error) const {
 
 /// As a runtime's shutdown, but from inside: from outside it would come at any time.
 simulation::ending::~ending() {
+  // What belongs to the first fiber goes first, as if that had ended: a fiber may serve it, such as its stop token.
+  if (current_fiber()->leaves_things) leave_things(*current_fiber()->place);
   worker* const w = current_worker();
   scheduler& home = w->home;
   home.stop_admission();

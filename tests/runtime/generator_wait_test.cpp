@@ -5,6 +5,7 @@
 #include <weft/runtime/generator.hpp>
 
 #include "support/catch.hpp"
+#include "support/death.hpp"
 #include "support/run_on.hpp"
 #include "support/sequence.hpp"
 #include "support/throws.hpp"
@@ -299,6 +300,28 @@ TEST_CASE("a body offloads, and blocks", "[generator]") {
     for (int const v : g) verify(v == seen++ / 3);
     verify(seen == 60);
   });
+}
+
+TEST_CASE("a body that yields in weft::blocking may end it on another fiber, and not outside of its runtime",
+          "[generator][bad-input]") {
+  auto const make = [] {
+    return weft::generator<int>([](auto& yield) {
+      weft::blocking([&] {
+        yield(1);
+        yield(2);
+      });
+    });
+  };
+  run_on(some_workers(), [&] {
+    auto g = make();
+    verify(*g.begin() == 1);
+    weft::spawn([&] { g = {}; }).get();
+  });
+  CHECK(aborts_with("a call of weft::blocking ends outside of its runtime", [&] {
+    auto g = make();
+    weft::run([&] { verify(*g.begin() == 1); });
+    g = {};
+  }));
 }
 
 TEST_CASE("rule 25: one fiber after another iterates", "[generator][rule25]") {

@@ -13,6 +13,7 @@
 #include <weft/runtime/offload.hpp>
 #include <weft/runtime/simulation.hpp>
 #include <weft/runtime/spawn.hpp>
+#include <weft/runtime/testing.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timeout.hpp>
 #include <weft/sync/condition_variable.hpp>
@@ -250,6 +251,19 @@ TEST_CASE("rule 10: in simulation the same, for many seeds", "[stop_token][rule1
   }
 }
 
+TEST_CASE("rule 10: a simulation ends whose first fiber has asked for its own token", "[stop_token][rule10]") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    int called = 0;
+    std::optional<callback> told;
+    weft::testing::simulation{seed}.run([&] {
+      told.emplace(weft::this_fiber::stop_token(), [&called] { ++called; });
+      auto helper = weft::spawn([token = weft::this_fiber::stop_token()] { weft::yield(); });
+      helper.get();
+    });
+    CHECK(called == 0);
+  }
+}
+
 TEST_CASE("rule 10: a token is stopped when a wait of a plain thread meets the deadline", "[stop_token][rule10]") {
   watchdog dog{"a token that nobody stops"};
   for (bool const holds_a_lock : {false, true}) {
@@ -334,6 +348,54 @@ TEST_CASE("rule 10: a body that lies suspended in a scope with a token does not 
   }
   numbers.reset();
   CHECK(called <= 1);
+}
+
+TEST_CASE("rule 10: a body that runs for others holds up no shutdown, and its deadline stops its token all the same",
+          "[stop_token][rule10][generator]") {
+  watchdog dog{"a body that runs elsewhere than where it began"};
+  std::optional<weft::generator<int>> numbers;
+  weft::event never_set;
+  auto const begin = [&](weft::runtime& rt, cancel_scope*& of_body) {
+    rt.run([&] {
+      numbers.emplace([&](auto& yield) {
+        cancel_scope scope{1h};
+        of_body = &scope;
+        yield(0);
+        (void)scope.run([&] {
+          auto const token = scope.stop_token();
+          std::jthread const helper{[&token] {  // joined before the scope is left
+            while (!token.stop_requested()) std::this_thread::yield();
+          }};
+          yield(1);
+          never_set.wait();
+        });
+        yield(2);
+      });
+      verify(*numbers->begin() == 0);
+    });
+  };
+  SECTION("in another runtime") {
+    cancel_scope* of_body = nullptr;
+    weft::runtime first{on(1)};
+    weft::runtime second{on(1)};
+    begin(first, of_body);
+    first.run([&] { verify(*++numbers->begin() == 1); });
+    auto goes_on = second.spawn([&] { verify(*++numbers->begin() == 2); });
+    second.run([] { weft::testing::run_until_blocked(); });
+    CHECK(first.shutdown(10s));
+    of_body->reschedule(1ms);
+    goes_on.get();
+  }
+  SECTION("on a thread, after the shutdown") {
+    cancel_scope* of_body = nullptr;
+    weft::runtime first{on(1)};
+    begin(first, of_body);
+    first.run([&] { verify(*++numbers->begin() == 1); });
+    first.shutdown();
+    of_body->reschedule(1ms);
+    CHECK(*++numbers->begin() == 2);
+  }
+  numbers.reset();
 }
 
 TEST_CASE("rule 10: a deadline stops the token of a body that runs while its runtime stops",
