@@ -45,6 +45,8 @@ public:
   void note_awake() noexcept { asleep_.fetch_sub(1, std::memory_order_relaxed); }   // nothing is published
   /// How many rest and sleep. What they did before is then visible to the caller.
   [[nodiscard]] std::size_t asleep() const noexcept { return asleep_.load(std::memory_order_acquire); }
+  /// How many workers are away. A hint.
+  [[nodiscard]] std::size_t needed() const noexcept { return needed_; }
   /// How many are on duty. A hint.
   [[nodiscard]] std::size_t on_duty() const noexcept { return on_duty_; }
   /// For a new stand-in's thread, which may start before it is in the list.

@@ -30,12 +30,12 @@ using namespace weft::detail;
 
 namespace {
 
-/// The caller's runtime, which has one worker.
+/// The caller's runtime, which was made with one worker.
 scheduler& home_with_one_worker(char const* caller) {
   if (current_fiber() == nullptr) throw no_runtime(std::string("weft::testing::") + caller + ": not called on a fiber");
   scheduler& home = current_worker()->home;
-  if (home.workers.size() != 1) {
-    throw error(std::string("weft::testing::") + caller + ": the runtime has " + std::to_string(home.workers.size()) +
+  if (home.options.workers != 1) {
+    throw error(std::string("weft::testing::") + caller + ": the runtime has " + std::to_string(home.options.workers) +
                 " workers, and must have one");
   }
   return home;
@@ -109,6 +109,11 @@ void expect_no_leaks(runtime const& rt) {
 
 void expect_no_leaks() {
   scheduler& home = home_with_one_worker("expect_no_leaks");
+  if (home.workers.size() != 1) {
+    throw error(
+        "weft::testing::expect_no_leaks: others stood in for the runtime's worker, which was away in weft::blocking or "
+        "in a fiber that went on for long, and may run fibers just now; call it without the runtime");
+  }
   fiber_record const* const self = current_fiber();
   std::string fibers;
   std::int64_t live = 0;

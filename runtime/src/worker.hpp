@@ -201,6 +201,7 @@ private:
   time_point with_slack(time_point deadline) const noexcept;
   fiber_record* skip_time() noexcept;
   time_point time_to_look(std::chrono::nanoseconds interval) noexcept;
+  bool all_rest() const noexcept;
   bool wake_who_waits_for_quiet() noexcept;
   fiber_record* end_deadlock() noexcept;
   void fail_unplaced() noexcept;

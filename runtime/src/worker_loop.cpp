@@ -249,6 +249,12 @@ fiber_record* worker::skip_time() noexcept {
   return nullptr;
 }
 
+/// For one that is parked, or rests and counts as asleep: whether all others are, too, and none is away in a call that
+/// blocks.
+bool worker::all_rest() const noexcept {
+  return home.idle.parked() + home.away.asleep() == home.workers.size() && home.away.needed() == 0;
+}
+
 /// All fibers have come to rest: the oldest that waits for just that goes on.  @returns false if none does
 bool worker::wake_who_waits_for_quiet() noexcept {
   wait_node* first = nullptr;
@@ -314,9 +320,10 @@ bool worker::wants_watcher() const noexcept {
   return watcher_is_fresh();
 }
 
-/// Wakes a sleeper to become one.
+/// Wakes a sleeper to become one; not if one was called a moment ago, and some who sleep will look soon by themselves.
 void worker::call_watcher() noexcept {
-  if (watcher_is_fresh()) return;
+  // seq_cst: see sleep().
+  if (watcher_is_fresh() && home.sleepers_who_look.load(std::memory_order_seq_cst) != 0) return;
   home.watcher_called.store(coarse_now(), std::memory_order_relaxed);
   home.wake_one();
 }
@@ -338,7 +345,9 @@ fiber_record* worker::sleep() noexcept {
   asleep.store(true, std::memory_order_relaxed);
   resting ? home.away.note_asleep() : home.idle.park(index, std::exchange(searching_, false));
   thread_barrier::heavy();  // pairs with idle_set::wanted(): from here on new work sees us parked, or we see it
-  bool const work = resting ? !mailbox.empty() || !returning.empty() : work_in_sight();
+  bool work = resting ? !mailbox.empty() || !returning.empty() : work_in_sight();
+  // Beside stand-ins, whoever is the last to come to rest tells of it.
+  if (!work && home.options.workers == 1 && home.workers.size() != 1 && all_rest()) work = wake_who_waits_for_quiet();
   if (work || home.entrance.dismissed()) {
     asleep.store(false, std::memory_order_relaxed);
     thread_barrier::light();  // pairs with the heavy one in monitor::rest()
@@ -362,17 +371,22 @@ fiber_record* worker::sleep() noexcept {
     watching = false;
   }
   if (!watching && !resting && home.workers.size() != 1 && wants_watcher()) watching = start_watching();
+  // Another watches, but if it goes to work soon, it calls nobody: then it is our turn.
+  bool const next_to_watch = !watching && !resting && home.workers.size() != 1 && watcher_is_fresh();
   if (watching) {
     bool const closely = home.away.on_duty() > 0 || watches_closely_;
     deadline = std::min(deadline, time_to_look(closely ? short_watch_interval : watch_interval));
-  } else if (!resting && home.workers.size() != 1 && watcher_is_fresh()) {
-    // Another watches, but if it goes to work now, it calls nobody: then it is our turn.
+  } else if (next_to_watch) {
     deadline = std::min(deadline, add(now(), until_not_fresh));
   }
+  if (watching || next_to_watch) home.sleepers_who_look.fetch_add(1, std::memory_order_relaxed);
   about_to_run_ = true;
   polls.add(1);
   auto const asleep_since = coarse_now();
   loop.sleep(with_slack(deadline));
+  // seq_cst, and below: who has watched says that it does no longer, and then counts who looks; who goes by that one
+  // counts itself out, and then asks whether anybody watches. One of them sees the other, and calls a watcher.
+  if (watching || next_to_watch) home.sleepers_who_look.fetch_sub(1, std::memory_order_seq_cst);
   asleep.store(false, std::memory_order_relaxed);
   // What a tick would do has just been done, and the first fibers are not to wait for it.
   last_tick_ = coarse_now();
@@ -395,13 +409,13 @@ fiber_record* worker::sleep() noexcept {
     // With a fiber of its own, too, if it comes to that too seldom otherwise: it may have one each time it wakes up.
     if (next == nullptr || coarse_now() - looked_after_at_ > longest_unattended) look_after_neighbours();
     if (next == nullptr) next = pick_next();
-    home.neighbours_watched.store(false, std::memory_order_release);
+    home.neighbours_watched.store(false, std::memory_order_seq_cst);
   }
   if (next == nullptr) return nullptr;
   begin_batch();
   // Who goes to work while timers or descriptors depend on it wants to be watched.
-  if (!home.neighbours_watched.load(std::memory_order_relaxed) &&
-      (watching || timers.next() != never || loop.watches_any()))
+  if (!home.neighbours_watched.load(std::memory_order_seq_cst) &&
+      (watching || next_to_watch || timers.next() != never || loop.watches_any()))
     call_watcher();
   return next;
 }

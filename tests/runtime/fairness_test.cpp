@@ -9,9 +9,11 @@
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
+#include <weft/runtime/pin.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timer.hpp>
+#include <weft/sync/event.hpp>
 
 #include <algorithm>
 #include <array>
@@ -181,6 +183,62 @@ TEST_CASE("rule 27: while one fiber of a batch computes, another worker finishes
     }
     for (auto& t : tasks) t.get();
   });
+}
+
+TEST_CASE("rule 28: a timer of a worker that computes is served, though who watched it has gone to work, too",
+          "[rule27][rule28]") {
+  if (migration_forced()) return;  // nobody serves another's timers then
+  watchdog dog{"a timer that nobody looks after"};
+  auto options = on(3);
+  options.slow_callback_duration = 0s;  // no monitor, which would notice it in the end
+  options.stack_release.after = nanoseconds::max();
+  weft::runtime rt{options};
+  for (int round = 0; round < 8; ++round) {
+    std::atomic<int> pinned{0};
+    std::atomic<bool> served{false};
+    weft::event goes_last;
+    weft::event over;
+    auto const begin = weft::time_point{weft::clock::now() + 50ms};
+    auto const pin_on_a_thread_of_its_own = [&] {
+      ++pinned;
+      while (pinned.load() < 3) {
+      }
+    };
+    auto const compute_until_served = [&] {
+      while (!served.load()) {
+      }
+    };
+    auto first = rt.spawn([&] {
+      weft::pin_guard const here;
+      pin_on_a_thread_of_its_own();
+      auto late = weft::spawn({.start = weft::start::eager}, [&] {
+        weft::sleep_until(begin + 4ms);
+        served = true;
+      });
+      weft::sleep_until(begin);  // then its worker calls for the one that fell asleep last, to watch
+      compute_until_served();
+      late.get();
+    });
+    auto watcher = rt.spawn([&] {
+      weft::pin_guard const here;
+      pin_on_a_thread_of_its_own();
+      goes_last.wait();
+      weft::sleep_until(begin + 1500us);
+      compute_until_served();
+    });
+    auto sleeper = rt.spawn([&] {
+      weft::pin_guard const here;
+      pin_on_a_thread_of_its_own();
+      over.wait();
+    });
+    std::this_thread::sleep_until(begin - 15ms);
+    goes_last.set();
+    first.get();
+    watcher.get();
+    over.set();
+    sleeper.get();
+    dog.feed();
+  }
 }
 
 TEST_CASE("who joins one task after another goes on when several that lead the queue have run", "[task][join]") {

@@ -5,8 +5,12 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
+#include "support/watchdog.hpp"
 
+#include <weft/runtime/blocking.hpp>
+#include <weft/runtime/error.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
@@ -16,6 +20,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -129,6 +134,35 @@ TEST_CASE("who waits for rest can be cancelled", "[testing]") {
     run_until_blocked();
     verify(busy.ready());
   });
+}
+
+TEST_CASE("run_until_blocked works beside stand-ins", "[testing]") {
+  watchdog dog{"the others to come to rest beside stand-ins"};
+  weft::runtime rt{weft::runtime_options{.workers = 1}};
+  for (int round = 0; round < 20; ++round) {
+    rt.run([&] {
+      std::atomic<bool> returned{false};
+      std::atomic<bool> let_go{false};
+      weft::event event;
+      auto away = weft::spawn([&] {
+        weft::blocking([&] {
+          while (!let_go.load()) std::this_thread::yield();
+        });
+        weft::yield();
+        returned = true;
+        event.wait();
+      });
+      std::thread other{[&] { let_go = true; }};
+      run_until_blocked();
+      verify(returned.load());
+      event.set();
+      away.get();
+      other.join();
+      verify(throws<weft::error>([] { weft::testing::expect_no_leaks(); }));
+    });
+    dog.feed();
+  }
+  weft::testing::expect_no_leaks(rt);
 }
 
 TEST_CASE("run_until_blocked says where it cannot work", "[testing]") {
