@@ -1,6 +1,7 @@
 /// @file
 /// Streams and datagrams over IPv6 on loopback, and what an IPv6 socket gets from IPv4.
 
+#include "io/both_networks.hpp"
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
 #include "support/verify.hpp"
@@ -26,6 +27,7 @@
 namespace {
 
 using namespace weft::io;
+using weft::test::on_both_networks;
 using weft::test::run_on;
 using weft::test::some_workers;
 using weft::test::verify;
@@ -125,5 +127,42 @@ TEST_CASE("datagrams over IPv6, and from IPv4 to an IPv6 socket and back", "[io]
     std::error_code ec;
     (void)refused.receive_from(buffer, ec);
     verify(ec == std::errc::connection_refused);
+  });
+}
+
+TEST_CASE("both networks: IPv6 sockets reach IPv4 ones by their mapped addresses", "[io][udp][tcp][ipv6][simulation]") {
+  if (!has_ipv6()) return;
+  on_both_networks([] {
+    std::array<std::byte, 16> buffer{};
+    auto const text = [&](datagram const& got) {
+      return std::string_view{reinterpret_cast<char const*>(buffer.data()), got.size};
+    };
+    auto any = udp_socket::bind({ip_address::any_v6(), 0});
+    auto const port = any.local_endpoint().port();
+    auto four = udp_socket::bind({ip_address::loopback_v4(), 0});
+    four.send_to({ip_address::loopback_v4(), port}, "four");
+    auto got = any.receive_from(buffer);
+    verify(text(got) == "four" && got.from == endpoint{mapped_loopback(), four.local_endpoint().port()});
+    any.send_to(got.from, "back");
+    got = four.receive_from(buffer);
+    verify(text(got) == "back" && got.from == endpoint{ip_address::loopback_v4(), port});
+    auto connected = udp_socket::connect({ip_address::loopback_v4(), port});
+    connected.send("connected");
+    any.send_to(any.receive_from(buffer).from, "answer");
+    verify(text(connected.receive_from(buffer)) == "answer");
+
+    auto listener = tcp_listener::bind({ip_address::loopback_v4(), 0});
+    auto here = tcp_stream::connect({mapped_loopback(), listener.local_endpoint().port()});
+    endpoint from;
+    auto there = listener.accept(&from);
+    verify(from == endpoint{ip_address::loopback_v4(), here.local_endpoint().port()});
+    verify(here.remote_endpoint().address() == mapped_loopback());
+    here.write_all(std::string_view{"four"});
+    verify(read_exactly(there, 4) == "four");
+
+    auto six = udp_socket::bind({ip_address::any_v6(), 0}, {.v6_only = true});
+    std::error_code ec;
+    six.send_to({mapped_loopback(), port}, std::span<std::byte const>{}, ec);
+    verify(ec == std::errc::network_unreachable);
   });
 }

@@ -3,7 +3,9 @@
 #include "../socket_address.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -43,6 +45,17 @@ io::endpoint as_v6(io::endpoint const& at) noexcept {
   bytes[10] = bytes[11] = 0xFF;
   for (std::size_t i = 0; i < 4; ++i) bytes[12 + i] = at.address().bytes()[i];
   return {io::ip_address{bytes}, at.port()};
+}
+
+bool is_mapped(io::endpoint const& at) noexcept {
+  constexpr std::array<std::uint8_t, 12> prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+  return at.address().is_v6() && std::equal(prefix.begin(), prefix.end(), at.address().bytes().begin());
+}
+
+io::endpoint unmapped(io::endpoint const& at) noexcept {
+  if (!is_mapped(at)) return at;
+  auto const& bytes = at.address().bytes();
+  return {io::ip_address{io::ip_address::v4_bytes{bytes[12], bytes[13], bytes[14], bytes[15]}}, at.port()};
 }
 
 void write_name(socket_name const& name, sockaddr* to, unsigned* size) noexcept {

@@ -24,6 +24,9 @@ struct socket_name {
 [[nodiscard]] std::optional<socket_name> read_name(sockaddr const* from, unsigned size);
 /// An IPv4 address as sockets of IPv6 have it: ::ffff:a.b.c.d.
 [[nodiscard]] io::endpoint as_v6(io::endpoint const& at) noexcept;
+[[nodiscard]] bool is_mapped(io::endpoint const& at) noexcept;
+/// The way back, of one that is mapped; any other is as it was.
+[[nodiscard]] io::endpoint unmapped(io::endpoint const& at) noexcept;
 
 /// As the kernel does: no more than fits, and `*size` is what it would take. Null pointers: nothing.
 void write_name(socket_name const& name, sockaddr* to, unsigned* size) noexcept;

@@ -58,10 +58,18 @@ int datagram_socket::connect(socket_name const& to) {
     return 0;
   }
   if (to.family != family_) return is_unix() ? -EINVAL : -EAFNOSUPPORT;
+  if (!reaches(to)) return -ENETUNREACH;
   if (is_unix() && names_.at(which(), to).empty()) return -ENOENT;
   if (int const bound = bind_to_any(); bound != 0) return bound;
   peer_ = to;
   return 0;
+}
+
+/// IPv4 may be reached from IPv6, where that is not switched off, and from an address of its own.
+bool datagram_socket::reaches(socket_name const& to) noexcept {
+  if (family_ != AF_INET6 || !is_mapped(to.at)) return true;
+  if (number_set(IPPROTO_IPV6, IPV6_V6ONLY, 0) != 0) return false;
+  return own_.at.address() == io::ip_address::any_v6() || is_mapped(own_.at);
 }
 
 int datagram_socket::shutdown(int how) {
@@ -149,6 +157,7 @@ ssize_t datagram_socket::send(pieces from, socket_name const* to, int) {
   socket_name target = to != nullptr ? *to : peer_;
   if (target.family != family_) return -EAFNOSUPPORT;
   if (target.at.port() == 0) return -EINVAL;
+  if (!reaches(target)) return -ENETUNREACH;
   if (target.at.address() == io::ip_address::any_v4()) target.at = {io::ip_address::loopback_v4(), target.at.port()};
   if (target.at.address() == io::ip_address::any_v6()) target.at = {io::ip_address::loopback_v6(), target.at.port()};
   if (int const bound = bind_to_any(); bound != 0) return bound;
@@ -159,6 +168,7 @@ ssize_t datagram_socket::send(pieces from, socket_name const* to, int) {
     auto const here = family_ == AF_INET ? io::ip_address::loopback_v4() : io::ip_address::loopback_v6();
     what->from.at = {here, own_.at.port()};
   }
+  what->from.at = unmapped(what->from.at);
   auto const& how = wire_.options;
   if (!wire_.random.chance(how.loss)) send_off(what, target);
   if (wire_.random.chance(how.duplicate)) send_off(what, target);
@@ -198,7 +208,7 @@ void datagram_socket::deliver(shared_datagram const& what, socket_name const& to
 }
 
 bool datagram_socket::takes_from(socket_name const& sender) const noexcept {
-  return peer_.family == 0 || peer_.at == sender.at;
+  return peer_.family == 0 || unmapped(peer_.at) == sender.at;
 }
 
 void datagram_socket::arrive(shared_datagram what) {

@@ -42,6 +42,7 @@ private:
   [[nodiscard]] bool is_unix() const noexcept;
   [[nodiscard]] protocol which() const noexcept { return is_unix() ? protocol::unix_datagram : protocol::udp; }
   [[nodiscard]] int bind_to_any();
+  [[nodiscard]] bool reaches(socket_name const& to) noexcept;
   [[nodiscard]] bool takes_from(socket_name const& sender) const noexcept;
   [[nodiscard]] bool has_room_for(std::size_t size) const noexcept;
   void arrive(shared_datagram what);

@@ -1,5 +1,7 @@
 #include "names.hpp"
 
+#include "address.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <sys/socket.h>
@@ -24,6 +26,12 @@ bool covers(bound_names::entry const& e, socket_name const& to) noexcept {
   return e.name.family == to.family || (e.name.family == AF_INET6 && !e.how.only_v6);
 }
 
+/// An IPv4 address by which an IPv6 socket names it is that address.
+socket_name normal(socket_name name) {
+  if (name.family == AF_INET6 && is_mapped(name.at)) name = {AF_INET, unmapped(name.at), {}};
+  return name;
+}
+
 }  // namespace
 
 void bound_names::clear() noexcept {
@@ -40,7 +48,8 @@ std::uint16_t bound_names::free_port(protocol p) noexcept {
   return 0;
 }
 
-bool bound_names::taken(protocol p, socket_name const& name, sharing how) const noexcept {
+bool bound_names::taken(protocol p, socket_name const& given, sharing how) const {
+  auto const name = normal(given);
   entry const self{name, how, nullptr};
   auto const [begin, end] = bound_.equal_range({p, name.at.port()});
   return std::any_of(begin, end, [&](auto const& other) {
@@ -58,7 +67,7 @@ int bound_names::bind(protocol p, socket_name& name, sharing how, simulated_file
   } else if (taken(p, name, how)) {
     return -EADDRINUSE;
   }
-  bound_.insert({{p, name.at.port()}, {name, how, &file}});
+  bound_.insert({{p, name.at.port()}, {normal(name), how, &file}});
   return 0;
 }
 
@@ -66,7 +75,8 @@ void bound_names::release(simulated_file const& file) noexcept {
   std::erase_if(bound_, [&](auto const& e) { return e.second.file == &file; });
 }
 
-std::vector<simulated_file*> bound_names::at(protocol p, socket_name const& to) const {
+std::vector<simulated_file*> bound_names::at(protocol p, socket_name const& given) const {
+  auto const to = normal(given);
   std::vector<simulated_file*> exact;
   std::vector<simulated_file*> any;
   auto const [begin, end] = bound_.equal_range({p, to.at.port()});

@@ -32,16 +32,16 @@ public:
   /// @returns 0 or the negative error number
   [[nodiscard]] int bind(protocol p, socket_name& name, sharing how, simulated_file& file);
   void release(simulated_file const& file) noexcept;
-  /// Who gets what is sent to `to`: of those bound to that port, those bound to the address, or else those bound to
+  /// Who gets what is sent to `given`: of those bound to that port, those bound to the address, or else those bound to
   /// any.
-  [[nodiscard]] std::vector<simulated_file*> at(protocol p, socket_name const& to) const;
+  [[nodiscard]] std::vector<simulated_file*> at(protocol p, socket_name const& given) const;
   /// All of that port.
   [[nodiscard]] std::vector<simulated_file*> at_port(protocol p, std::uint16_t port) const;
   /// One that nobody is bound to.
   [[nodiscard]] std::uint16_t free_port(protocol p) noexcept;
 
 private:
-  [[nodiscard]] bool taken(protocol p, socket_name const& name, sharing how) const noexcept;
+  [[nodiscard]] bool taken(protocol p, socket_name const& given, sharing how) const;
 
   std::multimap<std::pair<protocol, std::uint16_t>, entry> bound_;  // Unix sockets have port 0
   std::uint16_t last_port_ = 0;

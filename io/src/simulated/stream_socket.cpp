@@ -57,6 +57,9 @@ std::shared_ptr<simulated_file> stream_socket::accept(socket_name& from, int& er
   if (family_ == AF_INET6) {
     end->own.at = as_v6(end->own.at);
     end->peer_name.at = as_v6(end->peer_name.at);
+  } else if (!is_unix()) {  // from an IPv6 socket that has named us by IPv4
+    end->own.at = unmapped(end->own.at);
+    end->peer_name.at = unmapped(end->peer_name.at);
   }
   from = end->peer_name;
   from.family = family_;
@@ -81,6 +84,7 @@ int stream_socket::connect(socket_name const& to) {
   if (is_unix()) {
     if (int const result = connect_locally(wire_, names_, client); result != 0) return result;
   } else {
+    if (is_mapped(to.at) && number_set(IPPROTO_IPV6, IPV6_V6ONLY, 0) != 0) return -ENETUNREACH;
     // Who sends to this machine from this machine does so from the address that it sends to; "any" is this machine.
     auto const address = to.at.address() == io::ip_address::any_v4()   ? io::ip_address::loopback_v4()
                          : to.at.address() == io::ip_address::any_v6() ? io::ip_address::loopback_v6()
