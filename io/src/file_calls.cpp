@@ -4,12 +4,15 @@
 
 #include <weft/runtime/environment.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
 #include <new>
+#include <string_view>
 #include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/sendfile.h>
@@ -158,6 +161,17 @@ public:
     if (status >= 0) return fd;
     ::close(fd);
     return status;
+  }
+  bool watch_has_ended(int fd) noexcept override {
+    std::array<char, 64> path{};
+    std::snprintf(path.data(), path.size(), "/proc/self/fdinfo/%d", fd);
+    int const about = ::open(path.data(), O_RDONLY | O_CLOEXEC);
+    if (about < 0) return false;
+    std::array<char, 1024> text{};  // some lines that all descriptors have, and one for the watch
+    auto const size = ::read(about, text.data(), text.size());
+    ::close(about);
+    return size > 0 &&
+           std::string_view{text.data(), static_cast<std::size_t>(size)}.find("inotify wd:") == std::string_view::npos;
   }
   ssize_t read_events(int fd, void* to, std::size_t size) noexcept override { return or_error(::read(fd, to, size)); }
   std::uint64_t draw() noexcept override {

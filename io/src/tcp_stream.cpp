@@ -17,6 +17,11 @@ tcp_stream tcp_stream::connect(endpoint const& to, std::error_code& ec) {
   socket_address const address{to};
   auto descriptor = open_socket(address.family(), SOCK_STREAM, ec);
   if (!ec) connect_socket(descriptor, address.data(), address.size(), ec);
+  // Where nobody listens at a port that the system also hands out, it may give that very port to this socket, which
+  // then meets itself. (So does Go's net package look.)
+  if (!ec && to.address().is_loopback() && local_endpoint_of(descriptor, ec) == to) {
+    ec = std::make_error_code(std::errc::connection_refused);
+  }
   return ec ? tcp_stream{} : tcp_stream{std::move(descriptor)};
 }
 

@@ -28,6 +28,22 @@ path_change::kind kind_of(std::uint32_t mask) noexcept {
 
 }  // namespace
 
+/// What the system could not keep may have been the end, too.
+bool path_watch::ended_behind_what_is_lost() {
+  bool const ended = detail::where_it_may_block([&] { return calls_->watch_has_ended(descriptor_.number()); });
+  auto const room = read_.room();
+  std::error_code ec;
+  auto const came = descriptor_.call(ec, [&](detail::system_calls&, int fd) {
+    return static_cast<int>(calls_->read_events(fd, room.data(), room.size()));
+  });
+  if (!ec && came > 0) {  // it may be told all the same
+    read_.added(static_cast<std::size_t>(came));
+    return false;
+  }
+  lost_ = false;
+  return ended;
+}
+
 std::optional<path_change> path_watch::next(std::error_code& ec) {
   detail::check_cancelled();
   ec.clear();
@@ -37,6 +53,10 @@ std::optional<path_change> path_watch::next(std::error_code& ec) {
       return std::nullopt;
     }
     if (gone_) return std::nullopt;
+    if (read_.empty() && lost_ && ended_behind_what_is_lost()) {
+      gone_ = true;
+      return std::nullopt;
+    }
     if (read_.empty()) {
       auto const room = read_.room();
       auto const came = descriptor_.perform(
@@ -51,6 +71,7 @@ std::optional<path_change> path_watch::next(std::error_code& ec) {
     char const* const name = read_.view().data() + sizeof event;
     path_change change{kind_of(event.mask), event.len != 0 ? name : ""};
     read_.consume(sizeof event + event.len);
+    lost_ = lost_ || change.what == path_change::kind::lost;
     if ((event.mask & IN_IGNORED) == 0) return change;
     gone_ = true;
   }

@@ -174,8 +174,8 @@ public:
   monitor watch;
   door entrance;
   // Both publish nothing; the exchange on the first makes sure that one watches at a time.
-  std::atomic<bool> neighbours_watched{false};   ///< a worker sleeps with a limit, to look after busy ones
-  std::atomic<std::uint64_t> watcher_called{0};  ///< when one was last woken for that, on the coarse clock
+  std::atomic<bool> neighbours_watched{false};      ///< a worker sleeps with a limit, to look after busy ones
+  std::atomic<std::uint64_t> watcher_called{0};     ///< when one was last woken for that, on the coarse clock
   std::atomic<std::uint32_t> sleepers_who_look{0};  ///< who watch, or wake up in time to watch in another's place
   /// The next block of 2^16 ids to hand out; no two fibers of a process share one. relaxed: only the number counts.
   inline static std::atomic<std::uint64_t> next_ids{1};

@@ -31,7 +31,7 @@ once_flag::found once_flag::begin(time_point deadline) {
     return at_first != found::busy || tries;
   });
   if (at_first != found::busy || tries) return at_first;
-  if (!in_time) return try_begin();  // it may be done, or free, by now, in the same moment
+  if (!in_time) return try_begin();              // it may be done, or free, by now, in the same moment
   list_.wait_unlocked();                         // by who woke us: the caller may be about to destroy the flag
   return is_done() ? found::done : found::free;  // if the call before has failed, it is our turn; `busy` has stayed set
 }

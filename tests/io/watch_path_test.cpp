@@ -16,6 +16,7 @@
 #include <weft/sync/select.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -39,6 +40,21 @@ std::optional<path_change> next_of(path_watch& watch, kind what) {
   for (;;) {
     auto change = watch.next();
     if (!change || change->what == what) return change;
+  }
+}
+
+/// That the system keeps for who watches.
+std::size_t events_kept() {
+  std::size_t kept = 0;
+  std::ifstream{"/proc/sys/fs/inotify/max_queued_events"} >> kept;
+  return kept;
+}
+
+/// So often, and never the same twice in a row.
+void change_in(std::filesystem::path const& directory, std::size_t times) {
+  for (auto const* name : {"a", "b"}) std::ofstream{directory / name};
+  for (std::size_t i = 0; i < times; ++i) {
+    std::filesystem::permissions(directory / (i % 2 == 0 ? "a" : "b"), std::filesystem::perms{0600});
   }
 }
 
@@ -87,6 +103,38 @@ TEST_CASE("many changes at once come one by one, and none is lost", "[io][watch_
       CHECK(next_of(watch, kind::created) == path_change{kind::created, std::to_string(i)});
     }
     CHECK_FALSE(watch.has_more());
+  });
+}
+
+TEST_CASE("a watch ends though the system could not keep that what was watched is gone", "[io][watch_path]") {
+  auto const kept = events_kept();
+  if (kept > 50'000) return;  // too many to make
+  run_on(1, [&] {
+    scratch const dir;
+    std::filesystem::create_directory(dir / "d");
+    auto watch = watch_path(dir / "d");
+    change_in(dir / "d", kept + 1);
+    std::filesystem::remove_all(dir / "d");
+    bool lost = false;
+    while (auto const change = weft::with_timeout(30s, [&] { return watch.next(); })) {
+      lost = lost || change->what == kind::lost;
+    }
+    CHECK(lost);
+  });
+}
+
+TEST_CASE("what is lost is no end", "[io][watch_path]") {
+  auto const kept = events_kept();
+  if (kept > 50'000) return;
+  run_on(1, [&] {
+    scratch const dir;
+    auto watch = watch_path(dir.path());
+    change_in(dir.path(), kept + 1);
+    REQUIRE(next_of(watch, kind::lost));
+    auto waiting = weft::spawn([&] { return watch.next(); });
+    weft::sleep_for(1ms);
+    dir.put("new", "");
+    CHECK(waiting.get() == path_change{kind::created, "new"});
   });
 }
 

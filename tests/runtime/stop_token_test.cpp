@@ -377,7 +377,7 @@ TEST_CASE("rule 10: a body that runs for others holds up no shutdown, and its de
   SECTION("in another runtime") {
     cancel_scope* of_body = nullptr;
     weft::runtime first{on(1)};
-    weft::runtime second{on(1)};
+    weft::runtime second{weft::runtime_options{.workers = 1}};  // for run_until_blocked()
     begin(first, of_body);
     first.run([&] { verify(*++numbers->begin() == 1); });
     auto goes_on = second.spawn([&] { verify(*++numbers->begin() == 2); });

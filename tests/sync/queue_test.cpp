@@ -471,9 +471,7 @@ TEST_CASE("an immediate shutdown wakes those who wait before it destroys what is
   run_with(weft::testing::fifo(), [] {
     bool told = false;
     weft::queue<weft::task<void>> q{1};
-    q.put(weft::spawn([&] {
-      told = throws<shut_down>([&] { q.put(weft::spawn([] {})); });
-    }));
+    q.put(weft::spawn([&] { told = throws<shut_down>([&] { q.put(weft::spawn([] {})); }); }));
     weft::testing::run_until_blocked();
     q.shutdown(true);
     verify(told);

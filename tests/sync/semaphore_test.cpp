@@ -95,7 +95,7 @@ TEST_CASE("permits go to those who wait in the order in which they came, and nob
 }
 
 TEST_CASE("those who are let through together go on in the order in which they came", "[semaphore]") {
-  run_on(1, [] {
+  run_with(weft::runtime_options{.workers = 1}, [] {
     weft::semaphore s{0};
     sequence<int> order;
     std::vector<weft::task<void>> tasks;

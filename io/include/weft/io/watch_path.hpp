@@ -64,10 +64,13 @@ private:
   path_watch(detail::open_descriptor descriptor, detail::file_calls& calls) noexcept
       : descriptor_(std::move(descriptor)), calls_(&calls) {}
 
+  [[nodiscard]] bool ended_behind_what_is_lost();
+
   detail::open_descriptor descriptor_;
   detail::file_calls* calls_ = nullptr;
   detail::read_ahead read_{4096};  // whole events
   bool gone_ = false;
+  bool lost_ = false;  // what came behind it has not all been read
 };
 
 /// `path` is a file or a directory that is there. A file is watched whatever its name becomes, and also when that is

@@ -35,11 +35,14 @@ public:
     (void)note_held();
   }
   /// Takes the lock if it is free. Never waits.
-  [[nodiscard]] bool try_lock() noexcept { return (line_.try_lock_unawaited(spinning_.untried()) || line_.take()) && note_held(); }
+  [[nodiscard]] bool try_lock() noexcept {
+    return (line_.try_lock_unawaited(spinning_.untried()) || line_.take()) && note_held();
+  }
   /// Waits at most `limit`; with 0 it only tries.  @returns whether the lock is ours. Cancellation as lock().
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_for(std::chrono::duration<Rep, Period> limit) {
-    return (line_.try_lock_unawaited(spinning_.untried()) || lock_slowly(detail::deadline_after(detail::to_nanoseconds(limit)))) &&
+    return (line_.try_lock_unawaited(spinning_.untried()) ||
+            lock_slowly(detail::deadline_after(detail::to_nanoseconds(limit)))) &&
            note_held();
   }
   /// Waits at most until `deadline`.  @returns whether the lock is ours. Cancellation as lock().

@@ -66,6 +66,11 @@ public:
     (void)events;
     return -ENOSYS;
   }
+  /// Whether the system has taken the watch from such a descriptor, because what was watched is gone. May block.
+  virtual bool watch_has_ended(int fd) noexcept {
+    (void)fd;
+    return false;
+  }
   /// read() from that: whole events, as many as there is room for. Does not block.
   virtual ssize_t read_events(int fd, void* to, std::size_t size) noexcept {
     (void)fd;
