@@ -162,16 +162,16 @@ public:
     ::close(fd);
     return status;
   }
-  bool watch_has_ended(int fd) noexcept override {
+  std::optional<bool> watch_has_ended(int fd) noexcept override {
     std::array<char, 64> path{};
     std::snprintf(path.data(), path.size(), "/proc/self/fdinfo/%d", fd);
     int const about = ::open(path.data(), O_RDONLY | O_CLOEXEC);
-    if (about < 0) return false;
+    if (about < 0) return std::nullopt;
     std::array<char, 1024> text{};  // some lines that all descriptors have, and one for the watch
     auto const size = ::read(about, text.data(), text.size());
     ::close(about);
-    return size > 0 &&
-           std::string_view{text.data(), static_cast<std::size_t>(size)}.find("inotify wd:") == std::string_view::npos;
+    if (size <= 0) return std::nullopt;
+    return std::string_view{text.data(), static_cast<std::size_t>(size)}.find("inotify wd:") == std::string_view::npos;
   }
   ssize_t read_events(int fd, void* to, std::size_t size) noexcept override { return or_error(::read(fd, to, size)); }
   std::uint64_t draw() noexcept override {

@@ -95,7 +95,7 @@ public:
   int watch(char const* path, std::uint32_t events) noexcept override {
     return made(io_call::watch, [&] { return next_.watch(path, events); });
   }
-  bool watch_has_ended(int fd) noexcept override { return next_.watch_has_ended(fd); }
+  std::optional<bool> watch_has_ended(int fd) noexcept override { return next_.watch_has_ended(fd); }
   ssize_t read_events(int fd, void* to, std::size_t size) noexcept override {
     return state_.made(io_call::read, [&] { return next_.read_events(fd, to, size); });
   }

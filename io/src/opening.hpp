@@ -27,19 +27,26 @@ namespace weft::inline v0::io {
 
 /// On a thread that may block. Asks for the type first: to open a FIFO lets its other side go on, which then finds
 /// nobody there. (Who opens it must look again, for it may have become another meanwhile.) A file on which another has
-/// a lease is opened when that one has given it up, or the system has taken it, after `fs.lease-break-time` at most.
+/// a lease is opened when that one has given it up, or the system has taken it, after `fs.lease-break-time`; that is
+/// waited for up to a minute.
 /// @returns the number, or the negative error number
 [[nodiscard]] inline int open_with_positions(detail::file_calls& calls, char const* path, int flags,
                                              unsigned permissions, std::stop_token const& token) noexcept {
-  constexpr std::chrono::milliseconds longest_pause{50};
+  using std::chrono::milliseconds;
+  constexpr milliseconds longest_pause{50};
+  milliseconds left{60'000};
   file_info about;
-  if (uninterrupted([&] { return calls.stat(path, about); }) == 0) {
-    if (int const status = refuse_type(about.type); status < 0) return status;
-  }
-  for (std::chrono::milliseconds pause{1};; pause = std::min(2 * pause, longest_pause)) {
+  int status = (flags & O_EXCL) == 0 ? uninterrupted([&] { return calls.stat(path, about); }) : -ENOENT;
+  bool const is_there = status == 0;
+  if (is_there) status = refuse_type(about.type);
+  if (status < 0 && status != -ENOENT) return status;
+  // Where system calls are made up, time is, too.
+  bool const may_be_leased = is_there && about.is_regular() && &calls == &detail::kernel_file_calls();
+  for (milliseconds pause{1};; pause = std::min(2 * pause, longest_pause)) {
     int const number = uninterrupted([&] { return calls.open(path, flags, permissions); });
-    if (number != -EAGAIN || token.stop_requested()) return number;
+    if (number != -EAGAIN || !may_be_leased || left <= pause || token.stop_requested()) return number;
     std::this_thread::sleep_for(pause);
+    left -= pause;
   }
 }
 

@@ -30,18 +30,19 @@ path_change::kind kind_of(std::uint32_t mask) noexcept {
 
 /// What the system could not keep may have been the end, too.
 bool path_watch::ended_behind_what_is_lost() {
-  bool const ended = detail::where_it_may_block([&] { return calls_->watch_has_ended(descriptor_.number()); });
+  auto const ended = detail::where_it_may_block([&] { return calls_->watch_has_ended(descriptor_.number()); });
   auto const room = read_.room();
   std::error_code ec;
   auto const came = descriptor_.call(ec, [&](detail::system_calls&, int fd) {
-    return static_cast<int>(calls_->read_events(fd, room.data(), room.size()));
+    return static_cast<int>(uninterrupted([&] { return calls_->read_events(fd, room.data(), room.size()); }));
   });
   if (!ec && came > 0) {  // it may be told all the same
     read_.added(static_cast<std::size_t>(came));
     return false;
   }
-  lost_ = false;
-  return ended;
+  if (ec != std::errc::resource_unavailable_try_again) return false;  // a failure, which will be told
+  lost_ = !ended.has_value();                                         // or else asked again
+  return ended.value_or(false);
 }
 
 std::optional<path_change> path_watch::next(std::error_code& ec) {

@@ -11,7 +11,7 @@ away_from_worker::away_from_worker() noexcept {
   if (w == nullptr || w->current == nullptr) return;
   if (!w->home.away.call()) return;
   left_ = w;
-  home_ = w->home.id;
+  home_ = w->home.own_id;
   before_ = w->away;
   w->away = w->current.get();  // nothing to report, and nobody else need be called
 }
@@ -21,7 +21,7 @@ away_from_worker::~away_from_worker() {
   worker* const here = current_worker();
   fiber_record* const self = here != nullptr ? here->current.get() : nullptr;
   // It may lie in a generator's body that has outlived the runtime, and with it the worker.
-  if (self == nullptr || here->home.id != home_)
+  if (self == nullptr || here->home.own_id != home_)
     fatal("a call of weft::blocking ends outside of its runtime: a generator's body yielded in it");
   // The fiber may be on another worker by now, and another may be away here. Noted for the monitor alone, as a hint.
   // `before_` may have come back from elsewhere meanwhile.

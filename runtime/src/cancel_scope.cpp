@@ -30,7 +30,7 @@ namespace detail {
 class stop_relay {
 public:
   explicit stop_relay(scope_node& node) : node_(node) {
-    if (current_fiber() == nullptr) return;
+    if (of_thread_) return;
     spawn_options options;
     options.name = "stop token";
     options.start = start::eager;
@@ -73,10 +73,11 @@ public:
     return has_fiber();  // it has seen the news, or has left before: the list's lock orders the two
   }
 
-  /// A wait has met the deadline, maybe under a lock of the user's that callbacks take: where there is no fiber, they
-  /// are called on another thread.
+  /// A wait has met the deadline, maybe under a lock of the user's that callbacks take: in a scope of a plain thread,
+  /// or where the fiber has left, they are called on another thread. Where the fiber could not be had, they are called
+  /// when the scope is left.
   void tell_of_deadline() noexcept {
-    if (!tell_fiber()) stop_elsewhere();
+    if (!tell_fiber() && (of_thread_ || started_.load(std::memory_order_relaxed))) stop_elsewhere();
   }
 
   /// On a fiber or a thread, under no lock.
@@ -164,6 +165,7 @@ private:
   wait_list news_;  // its flag: there are some
   std::atomic<bool> left_{false};
   std::atomic<bool> started_{false};
+  bool const of_thread_ = current_fiber() == nullptr;
   std::atomic<bool> has_fiber_{false};  // others may ask
   task<void> fiber_;                    // of who is in the scope
   std::mutex stopper_lock_;             // held while the thread is started, by whoever cancels

@@ -170,6 +170,7 @@ void monitor::look_at(worker const& w, view& seen, time_point now) noexcept {
     if (seen.stood_in_for) {
       home_.away.dismiss();
       --standing_in_;
+      home_.wake_one();  // who sleeps may be the last to come to rest, and did not know it; see worker::all_rest()
     }
     seen = {fiber, turns, now};
     return;

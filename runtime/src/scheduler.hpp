@@ -180,7 +180,7 @@ public:
   /// The next block of 2^16 ids to hand out; no two fibers of a process share one. relaxed: only the number counts.
   inline static std::atomic<std::uint64_t> next_ids{1};
   /// The runtime's own: a block of which no fiber has one. What may outlive the runtime knows it by that.
-  std::uint64_t const id = next_ids.fetch_add(1, std::memory_order_relaxed);
+  std::uint64_t const own_id = next_ids.fetch_add(1, std::memory_order_relaxed);
 
   /// Tells `on_shutdown_report` which fibers remain.
   void report_remaining() noexcept;

@@ -252,6 +252,10 @@ fiber_record* worker::skip_time() noexcept {
 /// For one that is parked, or rests and counts as asleep: whether all others are, too, and none is away in a call that
 /// blocks.
 bool worker::all_rest() const noexcept {
+  // First: who has mail counts as asleep until it wakes up, and takes it only then.
+  for (auto const& w : home.workers) {
+    if (!w->mailbox.empty() || !w->returning.empty()) return false;
+  }
   return home.idle.parked() + home.away.asleep() == home.workers.size() && home.away.needed() == 0;
 }
 

@@ -94,6 +94,7 @@ bool end_wait::try_now() const {
 }
 
 bool end_wait::enroll(waiter& w) noexcept {
+  expect_unused(node_);  // without the lock, which the task's end holds while it takes it out: by then its wait is over
   node_.waiting = &w;
   node_.chosen = false;
   return !enlist_for_end(*record_, node_) && w.claim();

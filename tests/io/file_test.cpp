@@ -150,6 +150,7 @@ TEST_CASE("each mode opens what it says", "[io][file]") {
     CHECK(open_error(dir / "a", open_mode::update) == std::errc::no_such_file_or_directory);
     CHECK_FALSE(open_error(dir / "a", open_mode::update_or_create));
     CHECK(open_error(dir / "a", open_mode::create) == std::errc::file_exists);
+    CHECK(open_error(dir.path(), open_mode::create) == std::errc::file_exists);
     dir.put("a", "before");
     {
       auto f = file::open(dir / "a", open_mode::update);

@@ -165,6 +165,29 @@ TEST_CASE("run_until_blocked works beside stand-ins", "[testing]") {
   weft::testing::expect_no_leaks(rt);
 }
 
+TEST_CASE("run_until_blocked works beside a spare worker that is no longer needed", "[testing]") {
+  watchdog dog{"the others to come to rest beside a spare worker"};
+  weft::runtime rt{weft::runtime_options{.workers = 1, .spare_workers = 1}};
+  for (int round = 0; round < 20; ++round) {
+    rt.run([&] {
+      weft::event event;
+      bool rests = false;
+      auto computes = weft::spawn([&] {
+        auto const until = weft::clock::now() + 8ms;  // long enough that the other one is called
+        while (weft::clock::now() < until) {
+        }
+        rests = true;
+        event.wait();
+      });
+      run_until_blocked();
+      verify(rests);
+      event.set();
+      computes.get();
+    });
+    dog.feed();
+  }
+}
+
 TEST_CASE("run_until_blocked says where it cannot work", "[testing]") {
   CHECK_THROWS_AS(run_until_blocked(), weft::no_runtime);
   CHECK_THROWS_AS(weft::testing::expect_no_leaks(), weft::no_runtime);

@@ -207,6 +207,13 @@ TEST_CASE("a case that stands twice in a select is refused, and one that forgets
     (void)weft::select(c, c);
   }));
   CHECK(aborts_with("a case stands twice in one select", [] {
+    run_with(weft::testing::fifo(), [] {
+      auto t = weft::spawn([] { weft::yield(); });
+      auto c = weft::on_done(t);
+      (void)weft::select(c, c);
+    });
+  }));
+  CHECK(aborts_with("a case stands twice in one select", [] {
     weft::event e;
     auto c = weft::on_event(e);
     run_with(weft::testing::fifo(), [&] {

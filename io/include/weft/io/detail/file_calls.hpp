@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <sys/types.h>
 #include <vector>
 
@@ -66,8 +67,9 @@ public:
     (void)events;
     return -ENOSYS;
   }
-  /// Whether the system has taken the watch from such a descriptor, because what was watched is gone. May block.
-  virtual bool watch_has_ended(int fd) noexcept {
+  /// Whether the system has taken the watch from such a descriptor, because what was watched is gone; nothing: that
+  /// cannot be told. May block.
+  virtual std::optional<bool> watch_has_ended(int fd) noexcept {
     (void)fd;
     return false;
   }
