@@ -17,13 +17,6 @@ tcp_stream tcp_stream::connect(endpoint const& to, std::error_code& ec) {
   socket_address const address{to};
   auto descriptor = open_socket(address.family(), SOCK_STREAM, ec);
   if (!ec) connect_socket(descriptor, address.data(), address.size(), ec);
-  // Where nobody listens at a port that the system also hands out, it may give that very port to this socket, which
-  // then meets itself. (So does Go's net package look.)
-  std::error_code ignored;
-  if (auto const own = !ec ? local_endpoint_of(descriptor, ignored) : endpoint{};
-      own.port() == to.port() && own.port() != 0 && own == remote_endpoint_of(descriptor, ignored)) {
-    ec = std::make_error_code(std::errc::connection_refused);
-  }
   return ec ? tcp_stream{} : tcp_stream{std::move(descriptor)};
 }
 

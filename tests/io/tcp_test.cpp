@@ -3,7 +3,6 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
-#include "support/scale.hpp"
 #include "support/verify.hpp"
 
 #include <weft/io/error.hpp>
@@ -176,24 +175,6 @@ TEST_CASE("nobody listens: the error says so, and where", "[io][tcp]") {
     CHECK_FALSE(tcp_stream::connect(at, ec).is_open());
     CHECK(ec == std::errc::connection_refused);
     CHECK_THROWS_WITH(tcp_stream::connect(at), Catch::Matchers::Contains(at.to_string()));
-  });
-}
-
-TEST_CASE("nobody listens: however often it is tried, nobody meets himself", "[io][tcp]") {
-  // Where somebody who connects gets one, which here happens within 14,000 tries: of these the system takes the even
-  // ones for that.
-  std::uint16_t port = 40'000;
-  run_on(1, [&] {
-    std::error_code ec;
-    do {
-      port = static_cast<std::uint16_t>(port + 2);
-      (void)weft::io::tcp_listener::bind({weft::io::ip_address::loopback_v4(), port}, {}, ec);
-    } while (ec && port < 50'000);
-    for (std::size_t i = 0; i < weft::test::scaled(30'000); ++i) {
-      auto const found = weft::io::tcp_stream::connect({weft::io::ip_address::loopback_v4(), port}, ec);
-      if (found.is_open()) FAIL("connected to itself, at try " << i);
-    }
-    CHECK(ec == std::errc::connection_refused);
   });
 }
 
