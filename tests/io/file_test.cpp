@@ -326,6 +326,7 @@ TEST_CASE("a FIFO that is refused is not opened: who waits to write to it still 
 }
 
 TEST_CASE("a file on which another has a lease is opened when that one has given it up", "[io][file]") {
+  if (std::getenv("WEFT_TEST_ONE_BYTE_IO") != nullptr) return;  // through others than the system's own calls
   run_on(2, [] {
     scratch const dir;
     dir.put("a", "text");
