@@ -77,6 +77,7 @@ public:
   /// or where the fiber has left, they are called on another thread. Where the fiber could not be had, they are called
   /// when the scope is left.
   void tell_of_deadline() noexcept {
+    // relaxed: who made the fiber has seen it start, or does without; nothing is read by it.
     if (!tell_fiber() && (of_thread_ || started_.load(std::memory_order_relaxed))) stop_elsewhere();
   }
 

@@ -383,6 +383,7 @@ fiber_record* worker::sleep() noexcept {
   } else if (next_to_watch) {
     deadline = std::min(deadline, add(now(), until_not_fresh));
   }
+  // relaxed: who reads too few wakes one of those who are parked, and we are.
   if (watching || next_to_watch) home.sleepers_who_look.fetch_add(1, std::memory_order_relaxed);
   about_to_run_ = true;
   polls.add(1);

@@ -20,7 +20,7 @@ class spin_history {
 public:
   constexpr spin_history() noexcept = default;
 
-  /// Nobody has had to wait yet, or not lately.
+  /// Nobody has had to wait yet, or not lately. relaxed: a statistic, as in spin().
   [[nodiscard]] bool untried() const noexcept { return credit_.load(std::memory_order_relaxed) == 0; }
 
   /// Spins until `there()`, for about four microseconds at most, if that seems worth while.  @returns whether it is
