@@ -124,6 +124,8 @@ def main(program: str) -> None:
             test_errors(proxy, target)
             test_back_pressure(proxy, target)
             client, server = pair(proxy, target)
+            client.sendall(b"x")
+            assert read_exactly(server, 1) == b"x"  # now the proxy knows that it is connected, too
             assert proxy.stop() == "stopped\n"
             assert is_reset(client) and is_reset(server), "cut off at the end, which must not look like an end"
             client.close()
