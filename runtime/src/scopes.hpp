@@ -9,6 +9,8 @@
 
 namespace weft::inline v0::detail {
 
+class scheduler;
+
 /// Who waits: a fiber, or a thread that is not a worker.
 struct wait_context {
   wait_ticket* ticket;

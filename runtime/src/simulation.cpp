@@ -1,6 +1,7 @@
 #include <weft/runtime/simulation.hpp>
 
 #include "scheduler.hpp"
+#include "task_end.hpp"
 #include "worker.hpp"
 
 #include <weft/runtime/waiter.hpp>
