@@ -165,9 +165,10 @@ std::size_t group_core::size() const noexcept {
 }
 
 void group_core::wait_until_empty(cancellation mode) {
-  for (;;) {
+  for (bool has_waited = false;; has_waited = true) {
     if (size() == 0) {
-      if (mode == cancellation::heeded) check_cancelled();
+      // What has ended a wait by being so is not undone by a cancellation that came after it.
+      if (mode == cancellation::heeded && !has_waited) check_cancelled();
       return;
     }
     waiter self{"task group", mode};
@@ -210,6 +211,11 @@ std::exception_ptr group_core::outwait_children() {
   return interrupted;
 }
 
+std::exception_ptr group_core::first_error() const {
+  wait_list::section const lock{list_};  // tasks may be spawned, and fail, from elsewhere
+  return first_failed_ != nullptr ? first_failed_->error : nullptr;
+}
+
 void group_core::rethrow_first() {
   std::exception_ptr first;
   {
@@ -243,7 +249,7 @@ bool group_core::end_body(std::exception_ptr const& error) {
     }
     cancel(how ? how->reason : cancel_reason::sibling_failed);
     wait_until_empty(cancellation::ignored);
-    bool const another = !how && !failed_first && error != first_failed_->error;
+    bool const another = !how && !failed_first && error != first_error();
     if (another && current_fiber() != nullptr) {
       report_unhandled(*current_fiber(), error);
     }
@@ -256,7 +262,7 @@ bool group_core::end_body(std::exception_ptr const& error) {
 
 void group_core::wait_all() {
   std::exception_ptr const interrupted = outwait_children();
-  if (first_failed_ != nullptr) throw exception_group(failures_from(false));
+  if (first_error()) throw exception_group(failures_from(false));
   if (interrupted) std::rethrow_exception(interrupted);
 }
 

@@ -211,7 +211,8 @@ template <class F>
     noted->who = caller();
     if (worker const* const w = current_worker(); w != nullptr) {
       home = noted->home = &w->home;
-      if (char const* const name = w->current->name(); name != nullptr) noted->name = name;
+      // A callback runs in no fiber: the wait that is about to begin aborts, and says why.
+      if (w->current != nullptr && w->current->name() != nullptr) noted->name = w->current->name();
     }
     describe(*noted);
     noted->waiting = is;

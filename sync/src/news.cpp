@@ -26,11 +26,13 @@ void news::close() noexcept {
 
 bool news::wait_past(std::uint64_t seen, time_point deadline) {
   check_cancelled();
-  if (read([&](std::uint64_t count, bool closed) { return count > seen || closed; })) return true;
+  auto const are_some = [&] { return read([&](std::uint64_t count, bool closed) { return count > seen || closed; }); };
+  if (are_some()) return true;
   if (only_tries(deadline)) return false;
   waiter self{"news"};
   wait_node node{self};
-  return wait_in_line(line_, node, self, deadline, [&](auto const&) { return count_ > seen || closed_; });
+  if (wait_in_line(line_, node, self, deadline, [&](auto const&) { return count_ > seen || closed_; })) return true;
+  return are_some();  // they may have come when the time was up already
 }
 
 }  // namespace weft::inline v0::detail

@@ -43,7 +43,9 @@ void semaphore::release(std::ptrdiff_t permits) {
   {
     detail::wait_list::section line{list_};
     if (permits > most_ - count_) {
-      throw std::overflow_error("weft::semaphore::release: more permits than there were at the beginning");
+      throw std::overflow_error(most_ == max()
+                                    ? "weft::semaphore::release: more permits than max()"
+                                    : "weft::semaphore::release: more permits than there were at the beginning");
     }
     for (detail::wait_node** last = &claimed; permits > 0; --permits) {
       detail::wait_node* const next = detail::claim_first(line);

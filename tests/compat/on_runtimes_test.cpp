@@ -299,6 +299,30 @@ TEST_CASE("a cancelled wait for a future leaves the result to be got", "[compat]
   });
 }
 
+TEST_CASE("a promise is not given a null exception pointer", "[compat][future][bad-input]") {
+  fibers::promise<int> p;
+  auto f = p.get_future();
+  CHECK_THROWS_AS(p.set_exception(nullptr), fibers::fiber_error);
+  CHECK(f.wait_for(0s) == fibers::future_status::timeout);
+  p.set_value(1);
+  CHECK(f.get() == 1);
+}
+
+TEST_CASE("a future that gets its value as the time is up is ready", "[compat][future]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    auto const until = weft::clock::time_point{weft::detail::deadline_after(1ms)};
+    fibers::promise<int> p;
+    auto const f = p.get_future();
+    auto sets = weft::spawn([&] {
+      weft::sleep_until(until);  // its timer is the older one
+      p.set_value(1);
+    });
+    weft::yield();
+    verify(f.wait_until(until) == fibers::future_status::ready);
+    sets.get();
+  });
+}
+
 TEST_CASE("a cancelled join leaves the fiber joinable", "[compat][fiber]") {
   run_to_the_end_on(some_workers(), [] {
     weft::event leave;

@@ -750,6 +750,43 @@ TEST_CASE("with_task_group waits for its tasks, and returns what its body does",
   CHECK(sim.elapsed() == 3s);
 }
 
+TEST_CASE("rule 3: a cancellation that comes after a group's last task takes nothing from its owner",
+          "[task_group][with_task_group][rule3]") {
+  int met = 0;
+  for (unsigned seed = 1; seed <= 50; ++seed) {
+    simulation sim{seed};
+    sim.run([&] {
+      weft::event end;
+      bool over = false;
+      bool came_after = false;
+      bool struck_later = false;
+      auto owner = weft::spawn([&] {
+        int const got = weft::with_task_group([&](weft::task_group& g) {
+          g.spawn([&] {
+            end.wait();
+            over = true;
+          });
+          return 42;
+        });
+        struck_later = throws<weft::cancelled>([] { weft::yield(); });
+        return got;
+      });
+      weft::sleep_for(1s);
+      auto canceller = weft::spawn([&] {
+        came_after = over;
+        owner.cancel();
+      });
+      end.set();
+      canceller.get();
+      int got = 0;
+      bool const lost = throws<weft::cancelled>([&] { got = owner.get(); });
+      verify(lost ? !came_after : came_after && got == 42);
+      met += came_after && struck_later ? 1 : 0;
+    });
+  }
+  CHECK(met > 0);
+}
+
 TEST_CASE("rule 9: with_task_group also cancels its body", "[task_group][with_task_group][rule9][rule11]") {
   simulation sim{GENERATE(1U, 2U, 3U)};
   sim.run([] {

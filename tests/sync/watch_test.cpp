@@ -131,6 +131,29 @@ TEST_CASE("rule 13: timed waits for a newer value end exactly at their deadlines
   });
 }
 
+TEST_CASE("what comes as the time is up counts: a value, and the end", "[watch]") {
+  run_with(weft::testing::in_virtual_time(), [] {
+    auto const until = weft::clock::time_point{weft::detail::deadline_after(1ms)};
+    std::optional<weft::watch<int>> w{std::in_place, 0};
+    auto r = w->subscribe();
+    auto sender = weft::spawn([&] {
+      weft::sleep_until(until);  // its timer is the older one
+      w->send(1);
+    });
+    weft::yield();
+    verify(r.wait_until(until) && r.get() == 1);
+    sender.get();
+    auto const later = weft::clock::time_point{weft::detail::deadline_after(1ms)};
+    auto ends = weft::spawn([&] {
+      weft::sleep_until(later);
+      w.reset();
+    });
+    weft::yield();
+    verify(!r.receive_until(later));  // nothing more will come: no timeout_error
+    ends.get();
+  });
+}
+
 TEST_CASE("waiting for a newer value is a cancellation point, also where there is one", "[watch]") {
   run_on(some_workers(), [] {
     weft::watch<int> w{0};

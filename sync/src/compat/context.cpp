@@ -233,6 +233,10 @@ bool fibers::barrier::wait() {
 }
 
 void detail::shared_state_base::set_exception(std::exception_ptr error) {
+  if (!error) {
+    throw fibers::fiber_error(std::make_error_code(std::errc::invalid_argument),
+                              "weft: a promise is given a null exception pointer");
+  }
   set([&] { error_ = std::move(error); });
 }
 
@@ -248,7 +252,7 @@ bool detail::shared_state_base::wait_until(time_point deadline) const {
   weft::detail::check_cancelled();
   guard_lock held{guard_};
   while (!ready_) {
-    if (!waiting_.wait_until(held, deadline)) return false;
+    if (!waiting_.wait_until(held, deadline)) return ready_;  // it may have become so when the time was up already
   }
   return true;
 }

@@ -39,7 +39,7 @@ public:
     retrieved_ = true;
     return future_access::make<R>(state_);
   }
-  /// @throws promise_already_satisfied, promise_uninitialized
+  /// @throws promise_already_satisfied, promise_uninitialized; fiber_error (invalid_argument)  for a null pointer
   void set_exception(std::exception_ptr error) { checked().set_exception(std::move(error)); }
 
 protected:

@@ -127,6 +127,7 @@ private:
   [[nodiscard]] bool note_failure(group_member& m) noexcept;
   std::exception_ptr outwait_children();
   void rethrow_first();
+  [[nodiscard]] std::exception_ptr first_error() const;
   void wait_until_empty(cancellation mode);
   [[nodiscard]] std::vector<std::exception_ptr> failures_from(bool skip_thrown) const;
 
