@@ -10,6 +10,8 @@
 #include "support/watchdog.hpp"
 
 #include <weft/runtime/cancel_scope.hpp>
+#include <weft/runtime/inspect.hpp>
+#include <weft/runtime/runtime.hpp>
 #include <weft/runtime/simulation.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
@@ -109,7 +111,8 @@ TEST_CASE("on a pool thread a nested call runs in place", "[offload]") {
 }
 
 TEST_CASE("a full queue parks the caller: backpressure, not failure", "[offload][bad-input]") {
-  run_with(on(some_workers(), {.offload_threads = 2, .offload_queue = 3}), [] {
+  weft::runtime rt{on(some_workers(), {.offload_threads = 2, .offload_queue = 3})};
+  rt.run([&rt] {
     weft::event gate;
     std::atomic<int> running{0};
     std::atomic<int> most{0};
@@ -128,7 +131,9 @@ TEST_CASE("a full queue parks the caller: backpressure, not failure", "[offload]
         ++done;
       }));
     }
+    while (running.load() < 2 || rt.stats().offload_queued < 3) weft::yield();
     for (int i = 0; i < 200; ++i) weft::yield();
+    verify(rt.stats().offload_queued == 3);
     verify(done.load() == 0);
     gate.set();
     for (auto& t : tasks) t.get();

@@ -6,13 +6,16 @@
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"
+#include "support/throws.hpp"
 #include "support/verify.hpp"
 
 #include <weft/runtime/detail/fiber_record.hpp>
+#include <weft/runtime/error.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/sync/event.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -114,9 +117,10 @@ TEST_CASE("H15: what is thrown on any path of a switch leaves the poison beside 
         }
       }));
     }
-    while (at_the_gate.load() < 64) weft::yield();
+    auto const failed = [](weft::task<void> const& t) { return t.ready(); };
+    while (at_the_gate.load() < 64 && std::none_of(tasks.begin(), tasks.end(), failed)) weft::yield();
     for (auto& t : tasks) t.cancel();
-    for (auto& t : tasks) t.wait();
+    for (auto& t : tasks) verify(throws<weft::cancelled>([&] { t.get(); }));
   });
 }
 

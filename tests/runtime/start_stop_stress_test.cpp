@@ -8,6 +8,7 @@
 #include "support/run_on.hpp"
 #include "support/watchdog.hpp"
 
+#include <weft/runtime/error.hpp>
 #include <weft/runtime/offload.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timer.hpp>
@@ -200,22 +201,37 @@ TEST_CASE("H11: runtimes start and stop while foreign threads wake their fibers"
 TEST_CASE("H11: wakes that come after the fiber was cancelled by shutdown are dropped", "[hazard][H11][stress]") {
   watchdog dog{"late wakes"};
   auto const rounds = scaled(2'000);
+  std::atomic<std::size_t> cancelled{0};
   for (std::size_t i = 0; i < rounds; ++i) {
     weft::event e;
+    std::atomic<bool> waits{false};
     std::atomic<bool> go{false};
     std::thread waker{[&] {
       while (!go.load()) {
+      }
+      auto const later = std::chrono::steady_clock::now() + std::chrono::microseconds(i % 100);
+      while (std::chrono::steady_clock::now() < later) {
       }
       e.set();
     }};
     {
       weft::runtime rt{on(1 + i % 2)};
-      rt.spawn([&] { e.wait(); }).detach();
+      rt.spawn([&] {
+          waits.store(true);
+          try {
+            e.wait();
+          } catch (weft::cancelled const&) {
+            ++cancelled;
+            throw;
+          }
+        }).detach();
+      while (!waits.load()) std::this_thread::yield();  // cancelled before it begins, it would never wait
       go.store(true);
     }
     waker.join();
     dog.feed();
   }
+  CHECK(cancelled.load() > 0);
 }
 
 TEST_CASE("H11: one runtime is stopped and started again under foreign wakes", "[hazard][H11][stress]") {
