@@ -242,7 +242,7 @@ void detail::shared_state_base::set_exception(std::exception_ptr error) {
 
 void detail::shared_state_base::abandon() noexcept {
   guard_lock const held{guard_};
-  if (ready_) return;
+  if (std::exchange(being_set_, true)) return;
   error_ = std::make_exception_ptr(fibers::broken_promise());
   ready_ = true;
   waiting_.notify_all();

@@ -1,6 +1,7 @@
 #pragma once
 /// @file
-/// `buffered_channel`: a ring of values with room for one less than its capacity.
+/// `buffered_channel`: values in the order in which they came, with room for one less than its capacity. What the
+/// values themselves do while they are copied, moved and destroyed is done unlocked, and so may use the channel.
 
 #include <weft/compat/channel_op_status.hpp>
 #include <weft/compat/errors.hpp>
@@ -31,7 +32,8 @@ namespace fibers {
 /// Any member, from any fiber and thread, at once; only the destructor needs to be alone.
 /// @par Cancellation
 /// push(), pop() and their kin are cancellation points on every call, except for try_push() and try_pop(). Cancelled
-/// means: nothing pushed or popped. So does an exception that copying or moving a value throws.
+/// means: nothing pushed or popped. So does an exception that copying or moving a value throws; a value that so comes
+/// back to the channel is its first again.
 template <class T>
 class buffered_channel {
 public:
@@ -40,8 +42,9 @@ public:
 
   /// @throws fiber_error  invalid_argument, unless `capacity` is a power of two, and at least 2
   explicit buffered_channel(std::size_t capacity)
-      : capacity_(detail::checked_capacity(capacity)),
-        values_(std::make_unique<std::optional<value_type>[]>(capacity)) {}
+      : cells_(std::make_unique<cell[]>(detail::checked_capacity(capacity) - 1)) {
+    for (std::size_t i = 0; i + 1 < capacity; ++i) release(cells_[i]);
+  }
   buffered_channel(buffered_channel const&) = delete;
   buffered_channel& operator=(buffered_channel const&) = delete;
 
@@ -80,10 +83,9 @@ public:
   }
 
   channel_op_status try_pop(value_type& value) {
-    detail::guard_lock const held{guard_};
-    if (empty()) return closed_ ? channel_op_status::closed : channel_op_status::empty;
-    removal const at_end{*this};
-    value = first();
+    detail::guard_lock held{guard_};
+    if (empty()) return ended() ? channel_op_status::closed : channel_op_status::empty;
+    value = removal(*this, held).value();
     return channel_op_status::success;
   }
   channel_op_status pop(value_type& value) { return pop_until(value, never); }
@@ -93,8 +95,7 @@ public:
     detail::guard_lock held{guard_};
     (void)await_value(held, never);
     if (empty()) detail::throw_channel_closed();
-    removal const at_end{*this};
-    return value_type(first());
+    return value_type(removal(*this, held).value());
   }
   template <class Rep, class Period>
   channel_op_status pop_wait_for(value_type& value, std::chrono::duration<Rep, Period> const& limit) {
@@ -115,51 +116,90 @@ private:
   static time_point after(std::chrono::duration<Rep, Period> const& limit) noexcept {
     return weft::detail::deadline_after(weft::detail::to_nanoseconds(limit));
   }
-  [[nodiscard]] std::size_t following(std::size_t index) const noexcept { return (index + 1) & (capacity_ - 1); }
-  [[nodiscard]] bool empty() const noexcept { return first_ == end_; }
-  [[nodiscard]] bool full() const noexcept { return following(end_) == first_; }
+  /// A place for a value: in the line of values, among the free ones, or in the hands of one push or pop.
+  struct cell {
+    std::optional<value_type> value;
+    cell* next = nullptr;
+  };
 
-  template <class V>
-  void put_last(V&& value) {
-    try {
-      values_[end_].emplace(std::forward<V>(value));
-    } catch (...) {
-      pass_on();
-      throw;
-    }
-    end_ = following(end_);
-    consumers_.notify_one();
-  }
-  /// To be moved from, once, where a removal stands ready.
-  [[nodiscard]] value_type&& first() noexcept { return std::move(*values_[first_]); }
-  void remove_first() noexcept {
-    values_[first_].reset();
-    first_ = following(first_);
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+  [[nodiscard]] bool full() const noexcept { return free_ == nullptr; }
+  /// Whether no value will come any more.
+  [[nodiscard]] bool ended() const noexcept { return closed_ && being_pushed_ == 0; }
+
+  void release(cell& emptied) noexcept {
+    emptied.next = std::exchange(free_, &emptied);
     producers_.notify_one();
   }
-  /// Who was called, and leaves by an exception, calls the next in line.
-  void pass_on() noexcept {
-    if (!full()) producers_.notify_one();
-    if (!empty()) consumers_.notify_one();
+  void append(cell& filled) noexcept {
+    filled.next = nullptr;
+    (empty() ? first_ : last_->next) = &filled;
+    last_ = &filled;
   }
-  /// The end of a pop: removes the first value if it has been moved to where it goes, and not if that has thrown.
+  void prepend(cell& filled) noexcept {
+    filled.next = first_;
+    if (empty()) last_ = &filled;
+    first_ = &filled;
+    consumers_.notify_one();
+  }
+
+  /// The end of a push, when it is not closed and has room. Closed meanwhile, it takes this one still.
+  template <class V>
+  void put_last(detail::guard_lock& held, V&& value) {
+    cell& to = *std::exchange(free_, free_->next);
+    ++being_pushed_;
+    held.unlock();
+    try {
+      to.value.emplace(std::forward<V>(value));
+    } catch (...) {
+      held.lock();
+      release(to);
+      note_pushed();
+      throw;
+    }
+    held.lock();
+    append(to);
+    note_pushed();
+  }
+  void note_pushed() noexcept {
+    --being_pushed_;
+    if (ended()) {
+      consumers_.notify_all();
+    } else if (!empty()) {
+      consumers_.notify_one();
+    }
+  }
+
+  /// The end of a pop, when there is a value: holds the first one, to be moved from once, and unlocks until its end.
+  /// That puts the value back if moving it has thrown.
   class removal {
   public:
-    explicit removal(buffered_channel& from) noexcept : from_(from) {}
+    removal(buffered_channel& from, detail::guard_lock& held) noexcept
+        : from_(from), held_(held), taken_(*std::exchange(from.first_, from.first_->next)) {
+      held_.unlock();
+    }
     removal(removal const&) = delete;
-    ~removal() { std::uncaught_exceptions() == before_ ? from_.remove_first() : from_.pass_on(); }
+    ~removal() {
+      bool const moved = std::uncaught_exceptions() == before_;
+      if (moved) taken_.value.reset();
+      held_.lock();
+      moved ? from_.release(taken_) : from_.prepend(taken_);
+    }
+    [[nodiscard]] value_type&& value() noexcept { return std::move(*taken_.value); }
 
   private:
     buffered_channel& from_;
+    detail::guard_lock& held_;
+    cell& taken_;
     int const before_ = std::uncaught_exceptions();
   };
 
   template <class V>
   channel_op_status try_push_(V&& value) {
-    detail::guard_lock const held{guard_};
+    detail::guard_lock held{guard_};
     if (closed_) return channel_op_status::closed;
     if (full()) return channel_op_status::full;
-    put_last(std::forward<V>(value));
+    put_last(held, std::forward<V>(value));
     return channel_op_status::success;
   }
   template <class V>
@@ -170,12 +210,12 @@ private:
       if (!producers_.wait_until(held, deadline)) return channel_op_status::timeout;
     }
     if (closed_) return channel_op_status::closed;
-    put_last(std::forward<V>(value));
+    put_last(held, std::forward<V>(value));
     return channel_op_status::success;
   }
   /// @returns false if `deadline` passed first; true with an empty channel that is closed
   bool await_value(detail::guard_lock& held, time_point deadline) {
-    while (empty() && !closed_) {
+    while (empty() && !ended()) {
       if (!consumers_.wait_until(held, deadline)) return false;
     }
     return true;
@@ -185,8 +225,7 @@ private:
     detail::guard_lock held{guard_};
     if (!await_value(held, deadline)) return channel_op_status::timeout;
     if (empty()) return channel_op_status::closed;
-    removal const at_end{*this};
-    value = first();
+    value = removal(*this, held).value();
     return channel_op_status::success;
   }
   /// Waits for a value, and puts it into `to`, which is empty, and stays so when the channel is closed and empty.
@@ -195,17 +234,17 @@ private:
     detail::guard_lock held{guard_};
     (void)await_value(held, never);
     if (empty()) return;
-    removal const at_end{*this};
-    to.emplace(first());
+    to.emplace(removal(*this, held).value());
   }
 
   mutable detail::guard guard_;  // guards all that follows
   detail::wait_queue producers_;
   detail::wait_queue consumers_;
-  std::size_t const capacity_;
-  std::unique_ptr<std::optional<value_type>[]> values_;
-  std::size_t first_ = 0;
-  std::size_t end_ = 0;
+  std::unique_ptr<cell[]> cells_;
+  cell* free_ = nullptr;
+  cell* first_ = nullptr;
+  cell* last_ = nullptr;  // if there is a first
+  std::size_t being_pushed_ = 0;
   bool closed_ = false;
 };
 

@@ -42,12 +42,21 @@ public:
   [[nodiscard]] std::exception_ptr const& error() const noexcept { return error_; }
 
 protected:
+  /// Sets what `put()` puts, unlocked: a value's copy may wait, or use the promise.
   /// @throws promise_already_satisfied  and what `put()` throws
   template <class Put>
   void set(Put&& put) {
-    guard_lock const held{guard_};
-    if (ready_) throw fibers::promise_already_satisfied();
-    put();
+    guard_lock held{guard_};
+    if (std::exchange(being_set_, true)) throw fibers::promise_already_satisfied();
+    held.unlock();
+    try {
+      put();
+    } catch (...) {
+      held.lock();
+      being_set_ = false;
+      throw;
+    }
+    held.lock();
     ready_ = true;
     waiting_.notify_all();
   }
@@ -55,6 +64,7 @@ protected:
 private:
   mutable guard guard_;
   mutable wait_queue waiting_;
+  bool being_set_ = false;  // or has been
   bool ready_ = false;
   std::exception_ptr error_;
 };

@@ -1,16 +1,19 @@
 #pragma once
 /// @file
 /// `unbuffered_channel`: whoever pushes waits until its value has been popped. One offer at a time lies in the channel,
-/// and refers to the value where that is; further producers stand in line.
+/// and refers to the value where that is; further producers stand in line. A value is moved unlocked, so that its moves
+/// may use the channel.
 
 #include <weft/compat/buffered_channel.hpp>
 #include <weft/compat/channel_op_status.hpp>
 #include <weft/compat/wait_queue.hpp>
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/clock.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/waiter.hpp>
 
 #include <chrono>
+#include <exception>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -40,7 +43,7 @@ public:
   void close() noexcept {
     detail::guard_lock const held{guard_};
     closed_ = true;
-    if (offer* const withdrawn = std::exchange(offered_, nullptr)) withdrawn->producer.notify_one();
+    if (has_offer()) finish(*offered_);
     producers_.notify_all();
     consumers_.notify_all();
   }
@@ -72,9 +75,8 @@ public:
     weft::detail::check_cancelled();
     detail::guard_lock held{guard_};
     (void)await_offer(held, never);
-    if (offered_ == nullptr) detail::throw_channel_closed();
-    removal const at_end{*this};
-    return value_type(std::move(offered_->value));
+    if (!has_offer()) detail::throw_channel_closed();
+    return value_type(removal(*this, held).value());
   }
   template <class Rep, class Period>
   channel_op_status pop_wait_for(value_type& value, std::chrono::duration<Rep, Period> const& limit) {
@@ -95,8 +97,11 @@ private:
   struct offer {
     value_type& value;
     detail::wait_queue producer{};
+    bool being_taken = false;  // somebody moves the value
     bool taken = false;
   };
+  /// Whether there is one for whoever comes.
+  [[nodiscard]] bool has_offer() const noexcept { return offered_ != nullptr && !offered_->being_taken; }
 
   template <class Rep, class Period>
   static time_point after(std::chrono::duration<Rep, Period> const& limit) noexcept {
@@ -117,52 +122,68 @@ private:
     try {
       while (in_time && !mine.taken && !closed_) in_time = mine.producer.wait_until(held, deadline);
     } catch (cancelled const&) {
-      if (mine.taken) return channel_op_status::success;  // before the cancellation was known: the next wait throws
-      withdraw(mine);
-      throw;
+      if (withdraw(held, mine)) throw;
+      return channel_op_status::success;  // taken before the cancellation was known: the next wait throws
     }
-    if (mine.taken) return channel_op_status::success;
-    withdraw(mine);
+    if (!withdraw(held, mine)) return channel_op_status::success;
     return closed_ ? channel_op_status::closed : channel_op_status::timeout;
   }
-  void withdraw(offer const& of) noexcept {
-    if (offered_ != &of) return;
+  /// @returns false if it has been taken
+  bool withdraw(detail::guard_lock& held, offer& mine) {
+    cancel_shield const while_it_is_moved;
+    while (mine.being_taken) mine.producer.wait(held);
+    if (offered_ == &mine) finish(mine);
+    return !mine.taken;
+  }
+  /// Makes room for the next offer.
+  void finish(offer& over) noexcept {
     offered_ = nullptr;
     producers_.notify_one();
+    over.producer.notify_one();
   }
 
   /// @returns false if `deadline` passed first; true without an offer when it is closed
   bool await_offer(detail::guard_lock& held, time_point deadline) {
-    while (offered_ == nullptr && !closed_) {
+    while (!has_offer() && !closed_) {
       if (!consumers_.wait_until(held, deadline)) return false;
     }
     return true;
   }
-  void note_taken() noexcept {
-    offer& taken = *std::exchange(offered_, nullptr);
-    taken.taken = true;
-    producers_.notify_one();
-    taken.producer.notify_one();
-  }
-  /// The end of a pop: the offer is taken if its value has been moved to where it goes. If that has thrown, the next in
-  /// line is called for it.
+  /// The end of a pop, when there is an offer: holds it, its value to be moved from once, and unlocks until its end.
+  /// The offer is taken then; or, if moving the value has thrown, there for the next in line.
   class removal {
   public:
-    explicit removal(unbuffered_channel& from) noexcept : from_(from) {}
+    removal(unbuffered_channel& from, detail::guard_lock& held) noexcept
+        : from_(from), held_(held), offered_(*from.offered_) {
+      offered_.being_taken = true;
+      held_.unlock();
+    }
     removal(removal const&) = delete;
-    ~removal() { std::uncaught_exceptions() == before_ ? from_.note_taken() : from_.consumers_.notify_one(); }
+    ~removal() {
+      held_.lock();
+      offered_.being_taken = false;
+      offered_.taken = std::uncaught_exceptions() == before_;
+      if (offered_.taken || from_.closed_) {
+        from_.finish(offered_);
+      } else {
+        offered_.producer.notify_one();  // its time may be up
+        from_.consumers_.notify_one();
+      }
+    }
+    [[nodiscard]] value_type&& value() noexcept { return std::move(offered_.value); }
 
   private:
     unbuffered_channel& from_;
+    detail::guard_lock& held_;
+    offer& offered_;
     int const before_ = std::uncaught_exceptions();
   };
   channel_op_status pop_until(value_type& value, time_point deadline) {
     weft::detail::check_cancelled();
     detail::guard_lock held{guard_};
     if (!await_offer(held, deadline)) return channel_op_status::timeout;
-    if (offered_ == nullptr) return channel_op_status::closed;
-    removal const at_end{*this};
-    value = std::move(offered_->value);
+    if (!has_offer()) return channel_op_status::closed;
+    value = removal(*this, held).value();
     return channel_op_status::success;
   }
   /// Waits for a value, and puts it into `to`, which is empty, and stays so when the channel is closed.
@@ -170,9 +191,8 @@ private:
     weft::detail::check_cancelled();
     detail::guard_lock held{guard_};
     (void)await_offer(held, never);
-    if (offered_ == nullptr) return;
-    removal const at_end{*this};
-    to.emplace(std::move(offered_->value));
+    if (!has_offer()) return;
+    to.emplace(removal(*this, held).value());
   }
 
   mutable detail::guard guard_;  // guards all that follows, offers included
