@@ -142,77 +142,90 @@ TEST_CASE("a value that is overwritten may use the channel from which the new on
   });
 }
 
-TEMPLATE_TEST_CASE("while a value is moved out others use the channel", "[compat][channel]", buffered_of_busy,
-                   unbuffered_of_busy) {
+TEST_CASE("while values are moved into a buffered channel, and out, others use it", "[compat][channel]") {
+  watchdog dog{"compat, moves that wait"};
+  run_to_the_end_on(some_workers(), [] {
+    fibers::buffered_channel<busy> c(4);
+    halted into;
+    halted out;
+    busy mine(7);
+    mine.at_move = [&, moves = 0]() mutable { ++moves == 1 ? into.call()() : out.call()(); };
+    fibers::fiber producer([&] { verify(c.push(std::move(mine)) == status::success); });
+    into.await();
+    busy none;
+    verify(!c.is_closed() && c.try_pop(none) == status::empty);
+    verify(c.push(busy(8)) == status::success);
+    verify(c.value_pop().number() == 8);
+    into.let_go_on();
+    producer.join();
+    fibers::fiber consumer([&] { verify(c.value_pop().number() == 7); });
+    out.await();
+    verify(!c.is_closed() && c.try_pop(none) == status::empty);
+    verify(c.push(busy(9)) == status::success);
+    verify(c.value_pop().number() == 9);
+    out.let_go_on();
+    consumer.join();
+  });
+}
+
+TEST_CASE("while a value is moved out of an unbuffered channel others use it", "[compat][channel]") {
   watchdog dog{"compat, a move that waits"};
   run_to_the_end_on(some_workers(), [] {
-    auto const c = make_empty<TestType>();
+    unbuffered_of_busy c;
     halted move;
     busy mine(7);
-    weft::event pushed;
-    fibers::fiber producer([&] {
-      verify(c->push(busy(1)) == status::success);
-      verify(c->push(std::move(mine)) == status::success);
-      pushed.set();
-    });
-    verify(c->value_pop().number() == 1);
-    if constexpr (std::is_same_v<TestType, buffered_of_busy>) pushed.wait();
     mine.at_move = move.call();
-    if constexpr (std::is_same_v<TestType, buffered_of_busy>) {
-      producer.join();
-      halted into;  // a move into the channel waits as well
-      busy other(8);
-      other.at_move = into.call();
-      producer = fibers::fiber([&] { verify(c->push(std::move(other)) == status::success); });
-      into.await();
-      verify(!c->is_closed());
-      verify(c->value_pop().number() == 7);
-      busy none;
-      verify(c->try_pop(none) == status::empty);
-      verify(c->push(busy(9)) == status::success);
-      verify(c->value_pop().number() == 9);
-      into.let_go_on();
-      verify(c->value_pop().number() == 8);
-    } else {
-      fibers::fiber consumer([&] { verify(c->value_pop().number() == 7); });
-      move.await();
-      verify(!c->is_closed());
-      busy none;
-      verify(c->pop_wait_for(none, 0ms) == status::timeout);
-      move.let_go_on();
-      consumer.join();
-    }
+    fibers::fiber producer([&] { verify(c.push(std::move(mine)) == status::success); });
+    fibers::fiber consumer([&] { verify(c.value_pop().number() == 7); });
+    move.await();
+    busy none;
+    verify(!c.is_closed() && c.pop_wait_for(none, 0ms) == status::timeout);
+    move.let_go_on();
+    consumer.join();
     producer.join();
   });
 }
 
-TEST_CASE("a buffered channel that is closed during a push takes its value still", "[compat][channel]") {
-  watchdog dog{"compat, closed during a push"};
-  run_to_the_end_on(some_workers(), [] {
-    for (bool const fails : {false, true}) {
-      buffered_of_busy c(4);
-      halted move;
-      busy mine(7);
-      mine.at_move = move.call();
-      fibers::fiber producer([&] {
-        status pushed{};
-        bool const failed = throws<move_failed>([&] { pushed = c.push(std::move(mine)); });
-        verify(failed == fails && (failed || pushed == status::success));
+TEST_CASE("a buffered channel that is closed while a value comes in or goes out has not ended", "[compat][channel]") {
+  watchdog dog{"compat, closed during a push or pop"};
+  bool const out = GENERATE(false, true);
+  bool const fails = GENERATE(false, true);
+  run_with(weft::testing::in_virtual_time(), [=] {
+    buffered_of_busy c(4);
+    halted move;
+    busy mine(7);
+    mine.at_move = [&, moves_left = out ? 2 : 1]() mutable {
+      if (--moves_left == 0) move.call()();
+    };
+    auto const push = [&] { verify(c.push(std::move(mine)) == status::success); };
+    if (out) push();
+    int moved = 0;
+    auto moves = weft::spawn([&] {
+      bool const failed = throws<move_failed>([&] {
+        if (out) {
+          moved = c.value_pop().number();
+        } else {
+          push();
+        }
       });
-      move.await();
-      c.close();
-      busy got;
-      verify(c.push(busy(8)) == status::closed);
-      verify(c.try_pop(got) == status::empty);
-      fibers::fiber consumer(fibers::launch::dispatch, [&] {
-        verify(c.pop(got) == (fails ? status::closed : status::success));
-        verify(c.pop(got) == status::closed);
-      });
-      fails ? move.let_fail() : move.let_go_on();
-      producer.join();
-      consumer.join();
-      verify(got.number() == (fails ? 0 : 7));
-    }
+      verify(failed == fails);
+    });
+    move.await();
+    c.close();
+    busy got;
+    verify(c.push(busy(8)) == status::closed);
+    verify(c.try_pop(got) == status::empty);
+    status popped{};
+    auto waits = weft::spawn([&] { popped = c.pop(got); });
+    weft::sleep_for(1s);
+    verify(!waits.ready());
+    fails ? move.let_fail() : move.let_go_on();
+    moves.get();
+    waits.get();
+    bool const comes = out == fails;  // in, or back
+    verify(popped == (comes ? status::success : status::closed));
+    verify(got.number() == (comes ? 7 : 0) && moved == (out && !fails ? 7 : 0));
+    verify(c.pop(got) == status::closed);
   });
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 /// @file
 /// `buffered_channel`: values in the order in which they came, with room for one less than its capacity. What the
-/// values themselves do while they are copied, moved and destroyed is done unlocked, and so may use the channel.
+/// values themselves do while they are copied, moved and destroyed is done unlocked, and so may use the channel; only
+/// not wait for the end of the very push or pop that it is a part of.
 
 #include <weft/compat/channel_op_status.hpp>
 #include <weft/compat/errors.hpp>
@@ -124,8 +125,8 @@ private:
 
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
   [[nodiscard]] bool full() const noexcept { return free_ == nullptr; }
-  /// Whether no value will come any more.
-  [[nodiscard]] bool ended() const noexcept { return closed_ && being_pushed_ == 0; }
+  /// Whether no value will come any more: from a push that is under way, or back from a pop.
+  [[nodiscard]] bool ended() const noexcept { return closed_ && under_way_ == 0; }
 
   void release(cell& emptied) noexcept {
     emptied.next = std::exchange(free_, &emptied);
@@ -140,34 +141,30 @@ private:
     filled.next = first_;
     if (empty()) last_ = &filled;
     first_ = &filled;
-    consumers_.notify_one();
+  }
+  void note_end() noexcept {
+    --under_way_;
+    if (ended()) consumers_.notify_all();
   }
 
   /// The end of a push, when it is not closed and has room. Closed meanwhile, it takes this one still.
   template <class V>
   void put_last(detail::guard_lock& held, V&& value) {
     cell& to = *std::exchange(free_, free_->next);
-    ++being_pushed_;
+    ++under_way_;
     held.unlock();
     try {
       to.value.emplace(std::forward<V>(value));
     } catch (...) {
       held.lock();
       release(to);
-      note_pushed();
+      note_end();
       throw;
     }
     held.lock();
     append(to);
-    note_pushed();
-  }
-  void note_pushed() noexcept {
-    --being_pushed_;
-    if (ended()) {
-      consumers_.notify_all();
-    } else if (!empty()) {
-      consumers_.notify_one();
-    }
+    consumers_.notify_one();
+    note_end();
   }
 
   /// The end of a pop, when there is a value: holds the first one, to be moved from once, and unlocks until its end.
@@ -176,6 +173,7 @@ private:
   public:
     removal(buffered_channel& from, detail::guard_lock& held) noexcept
         : from_(from), held_(held), taken_(*std::exchange(from.first_, from.first_->next)) {
+      ++from_.under_way_;
       held_.unlock();
     }
     removal(removal const&) = delete;
@@ -183,7 +181,13 @@ private:
       bool const moved = std::uncaught_exceptions() == before_;
       if (moved) taken_.value.reset();
       held_.lock();
-      moved ? from_.release(taken_) : from_.prepend(taken_);
+      if (moved) {
+        from_.release(taken_);
+      } else {
+        from_.prepend(taken_);
+        from_.consumers_.notify_one();
+      }
+      from_.note_end();
     }
     [[nodiscard]] value_type&& value() noexcept { return std::move(*taken_.value); }
 
@@ -243,8 +247,8 @@ private:
   std::unique_ptr<cell[]> cells_;
   cell* free_ = nullptr;
   cell* first_ = nullptr;
-  cell* last_ = nullptr;  // if there is a first
-  std::size_t being_pushed_ = 0;
+  cell* last_ = nullptr;       // if there is a first
+  std::size_t under_way_ = 0;  // pushes and pops that copy, move or destroy a value
   bool closed_ = false;
 };
 

@@ -2,7 +2,7 @@
 /// @file
 /// `unbuffered_channel`: whoever pushes waits until its value has been popped. One offer at a time lies in the channel,
 /// and refers to the value where that is; further producers stand in line. A value is moved unlocked, so that its moves
-/// may use the channel.
+/// may use the channel; only not wait for the end of the very pop that they are a part of.
 
 #include <weft/compat/buffered_channel.hpp>
 #include <weft/compat/channel_op_status.hpp>
@@ -121,9 +121,9 @@ private:
     bool in_time = true;
     try {
       while (in_time && !mine.taken && !closed_) in_time = mine.producer.wait_until(held, deadline);
-    } catch (cancelled const&) {
+    } catch (...) {
       if (withdraw(held, mine)) throw;
-      return channel_op_status::success;  // taken before the cancellation was known: the next wait throws
+      return channel_op_status::success;  // taken before the end was known: the next wait throws
     }
     if (!withdraw(held, mine)) return channel_op_status::success;
     return closed_ ? channel_op_status::closed : channel_op_status::timeout;
