@@ -163,6 +163,8 @@ std::string circle_from(noted_wait::entry const& last) {
 
 }  // namespace
 
+// Relaxed: the count only says whether to take notes (see is_kept()), and the lock guards the notes. Who makes one
+// looks at the count under it: before end_use() has it, what it makes is cleared; after, it sees that there is no user.
 void wait_graph::begin_use() noexcept { users_.fetch_add(1, std::memory_order_relaxed); }
 
 void wait_graph::end_use() noexcept {

@@ -251,6 +251,7 @@ TEST_CASE("a timer can be cancelled from another thread while it expires", "[tim
   std::atomic<std::size_t> armed{0};
   std::thread canceller{[&] {
     for (std::size_t i = 0; i < rounds; ++i) {
+      // acquire: pairs with the store below; the node has been armed.
       while (armed.load(std::memory_order_acquire) <= i) std::this_thread::yield();
       wheel.cancel(nodes[i]);
       // The wheel no longer refers to it: writing to it must be no race.
@@ -259,7 +260,7 @@ TEST_CASE("a timer can be cancelled from another thread while it expires", "[tim
   }};
   for (std::size_t i = 0; i < rounds; ++i) {
     wheel.arm(nodes[i], at(static_cast<std::int64_t>(i) * 1'000));
-    armed.store(i + 1, std::memory_order_release);
+    armed.store(i + 1, std::memory_order_release);  // pairs with the canceller's load
     (void)wheel.expire(at(static_cast<std::int64_t>(i) * 1'000), all,
                        [&](timer_node& n) { fired[static_cast<std::size_t>(&n - nodes.data())].fetch_add(1); });
   }
