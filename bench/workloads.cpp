@@ -141,7 +141,8 @@ int main(int argc, char** argv) {
   weft::run(
       [&args] {
         if (args.workload == "W2") return yield([] {});
-        if (args.workload == "W2_float") return yield(inexact_operation);
+        if (args.workload == "W2_float")
+          return yield([] { inexact_operation(); });  // not the function, which would be called through a pointer
         if (args.workload == "W3") return spawn_join();
         if (args.workload == "W4") return skynet(args.variant == "plain" ? weft::start::queued : weft::start::eager);
         if (args.workload == "W5") return pingpong();

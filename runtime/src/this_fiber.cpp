@@ -17,18 +17,30 @@ void sleep_until(time_point deadline) {
 }
 
 namespace this_fiber {
+namespace {
 
+[[gnu::noinline]] void yield_unless_cancelled(detail::worker* w, detail::fiber_record& self) {
+  detail::check_cancelled_in_passing();
+  detail::worker::yield(w, self);
+}
+
+[[gnu::noinline]] void yield_elsewhere(detail::worker const* w) {
+  detail::check_not_forked();
+  if (w != nullptr) return;  // between fibers there is nothing to give way to
+  detail::check_cancelled();
+  std::this_thread::yield();
+}
+
+}  // namespace
+
+/// The calls come last, so that it needs no frame.
 [[gnu::noinline]] void yield() {
   detail::worker* const w = detail::entry_worker();
-  if (w == nullptr) {
-    detail::check_not_forked();
-    detail::check_cancelled();
-    return std::this_thread::yield();
-  }
-  detail::fiber_record* const self = w->current;
-  if (self == nullptr) return detail::check_not_forked();  // between fibers there is nothing to give way to
+  detail::fiber_record* const self = w != nullptr ? w->current.get() : nullptr;
+  if (self == nullptr) [[unlikely]]
+    return yield_elsewhere(w);
   if (self->ticket.must_look()) [[unlikely]]
-    detail::check_cancelled_in_passing();
+    return yield_unless_cancelled(w, *self);
   detail::worker::yield(w, *self);
 }
 

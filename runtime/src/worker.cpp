@@ -85,6 +85,13 @@ void worker::abandon() noexcept {
   home.abandon();
 }
 
+/// Whether pick_slowly() would tick. Every so many switches the time decides, which is read here.
+[[gnu::always_inline]] inline bool worker::tick_in_sight(std::uint32_t ticks) const noexcept {
+  if ((ticks & glance_mask) != 1) [[likely]]
+    return false;
+  return ticks == 1 || coarse_now() - last_tick_ > longest_without_tick;
+}
+
 /// What runs next here, or null. The slot goes first; then the ring, in order; then what others put aside for us.
 /// The commonest case in line: nothing is in the slot, and the time is not to be looked at.
 [[gnu::always_inline]] inline fiber_record* worker::pick_in_line() noexcept {
@@ -93,9 +100,11 @@ void worker::abandon() noexcept {
   if (!plain) [[unlikely]]
     return pick_slowly();
   fiber_record* const fiber = ring_.take_leased();
+  if (fiber == nullptr) [[unlikely]]
+    return pick_slowly();
   ticks_ = ticks - 1;
   slot_turns_ = 0;
-  return fiber != nullptr ? fiber : pick_outside_ring();
+  return fiber;
 }
 
 fiber_record* worker::pick_next() noexcept { return pick_in_line(); }
@@ -136,14 +145,20 @@ fiber_record* worker::pick_next() noexcept { return pick_in_line(); }
   return fiber != nullptr ? fiber : take_from_others();
 }
 
+/// The calls come last, so that who ends with this needs no frame.
 [[gnu::always_inline]] inline void worker::push_in_line(fiber_record& fiber) noexcept {
+  if (!ring_.push_in_room(&fiber)) [[unlikely]]
+    return push(fiber);
+  if (!about_to_run_) [[likely]]
+    home.wake_one();
+}
+
+[[gnu::noinline]] void worker::push(fiber_record& fiber) noexcept {
   if (!ring_.push(&fiber)) [[unlikely]]
     overflow(fiber);
   if (!about_to_run_) [[likely]]
     home.wake_one();
 }
-
-void worker::push(fiber_record& fiber) noexcept { push_in_line(fiber); }
 
 /// Into the slot; who is there goes to the back of the ring.
 [[gnu::always_inline]] inline void worker::put_next(fiber_record& fiber) noexcept {
@@ -224,10 +239,12 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::settle(void* from
       left_->context = from;
       enqueue(*left_, placement::back);
       return;
-    case after::requeue_here:
-      left_->context = from;
-      push_in_line(*left_);
+    case after::requeue_here: {
+      fiber_record& left = *left_;
+      left.context = from;
+      push_in_line(left);
       return;
+    }
     case after::park: {
       fiber_record& left = *left_;
       left.context = from;
@@ -310,7 +327,8 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void* worker::enter(fiber_reco
 WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::suspend(worker* w, fiber_record* self,
                                                                        fiber_record* next, after then,
                                                                        after likely) noexcept {
-  self->exceptions = *w->exceptions_;
+  exception_state& exceptions = *w->exceptions_;
+  self->exceptions = exceptions;
   w->left_ = self;
   w->then_ = then;
   void* to = nullptr;
@@ -483,17 +501,28 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::dispatch(fiber_record& fiber)
 // ---------------------------------------------------------------------------------------------------------------------
 
 /// The commonest case in line: another fiber is at hand, and it has a stack. (Not under a sanitizer, as in land().)
+/// What is rare lies in functions to which this goes over at its end, so that it needs no frame of its own.
 WEFT_UNINSTRUMENTED void worker::yield(worker* w, fiber_record& self) noexcept {
-  bool const plain = !sanitized && (w->ticks_ & glance_mask) != 1 && !self.pinned && !self.joiner_aside &&
-                     w->ring_.has_leased() && w->slot_.look() == nullptr;
+  auto const ticks = w->ticks_.get();
+  bool const plain = !sanitized && !w->tick_in_sight(ticks) && !self.pinned && !self.joiner_aside &&
+                     w->slot_.look() == nullptr;
   if (!plain) [[unlikely]]
     return yield_slowly(w, self, nullptr);
-  w->ticks_ = w->ticks_ - 1;
+  if (!w->ring_.has_leased()) [[unlikely]]
+    return yield_leasing(w, self);
   fiber_record* const next = w->ring_.take_leased();
-  if (next == nullptr || next->context == nullptr) [[unlikely]]
+  if (next == nullptr) [[unlikely]]
+    return yield_slowly(w, self, nullptr);
+  w->ticks_ = ticks - 1;
+  if (next->context == nullptr) [[unlikely]]
     return yield_slowly(w, self, next);
   w->prefetch_following(3);
   suspend(w, &self, next, after::requeue_here, after::requeue_here);
+}
+
+/// The lease of the ring is used up.
+[[gnu::noinline]] void worker::yield_leasing(worker* w, fiber_record& self) noexcept {
+  return w->ring_.lease() ? yield(w, self) : yield_slowly(w, self, nullptr);
 }
 
 /// @param next  what is to run, if that has been decided

@@ -137,6 +137,7 @@ private:
   /// What becomes of the context that was left, once its registers are saved.
   enum class after : unsigned char { nothing, requeue, requeue_here, park, next_in_line, step_aside, cache_stack };
 
+  static void yield_leasing(worker* w, fiber_record& self) noexcept;
   static void yield_slowly(worker* w, fiber_record& self, fiber_record* next) noexcept;
   static void suspend(worker* w, fiber_record* self, fiber_record* next, after then, after likely) noexcept;
   void settle(void* from, after then) noexcept;
@@ -148,6 +149,7 @@ private:
   bool find_other_place(fiber_record& fiber) noexcept;
   void* enter(fiber_record& fiber) noexcept;
   fiber_record* pick_next() noexcept;
+  bool tick_in_sight(std::uint32_t ticks) const noexcept;
   fiber_record* pick_in_line() noexcept;
   fiber_record* pick_slowly() noexcept;
   fiber_record* pick_outside_ring() noexcept;

@@ -69,7 +69,10 @@ private:
         newest = &pushed;
         ++next;
       } else if (choice < 7) {
-        item* taken = ring_->take();
+        // In steps, as worker::yield() does; what it does not get, take() does.
+        bool const in_steps = choice == 5 && (ring_->has_leased() || ring_->lease());
+        item* taken = in_steps ? ring_->take_leased() : nullptr;
+        if (taken == nullptr) taken = ring_->take();
         if (taken != nullptr && choice == 6 && ring_->put_back(taken)) taken = ring_->take();
         if (taken != nullptr) accept(*taken);
       } else if (newest != nullptr && ring_->retake(newest)) {

@@ -64,7 +64,10 @@ void storm(std::uint32_t seed, std::size_t thieves, std::size_t count) {
     }
     if (last != nullptr && random() % 2 == 0 && ring->retake(last)) consume(last);
     for (auto n = random() % (Capacity + 2); n > 0; --n) {
-      item* const i = ring->take();
+      // As worker::yield() does; what it does not get, take() does.
+      bool const in_steps = random() % 2 == 0 && (ring->has_leased() || ring->lease());
+      item* i = in_steps ? ring->take_leased() : nullptr;
+      if (i == nullptr) i = ring->take();
       if (i == nullptr) break;
       if (random() % 4 == 0 && ring->put_back(i)) continue;
       consume(i);

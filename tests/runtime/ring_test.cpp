@@ -130,6 +130,36 @@ TEST_CASE("what was taken before a rescue and put back after it is the owner's",
   CHECK(r.take() == item(4));
 }
 
+TEST_CASE("a take that meets a rescue takes nothing, and the next one settles it", "[ring][rule27]") {
+  if (!thread_barrier::asymmetric()) return;
+  ring r;
+  fill(r, 0, 64);
+  std::vector<int*> rescued;
+  auto const sink = [&](int* i) { rescued.push_back(i); };
+  REQUIRE(r.take() == item(0));
+  CHECK(r.rescue(sink) == 3);
+  REQUIRE(r.has_leased());
+  CHECK(r.take_leased() == nullptr);
+  CHECK(r.take_leased() == nullptr);
+  CHECK(r.take() == item(4));
+  CHECK(rescued == std::vector<int*>{item(1), item(2), item(3)});
+}
+
+TEST_CASE("a rescue that comes too late for a lease takes nothing of the next", "[ring][rule27]") {
+  if (!thread_barrier::asymmetric()) return;
+  ring r;
+  fill(r, 0, 20);
+  REQUIRE(r.take() == item(0));
+  REQUIRE_FALSE(r.has_leased());
+  CHECK(r.rescue([](int*) { FAIL("there was nothing to rescue"); }) == 0);
+  REQUIRE(r.lease());
+  CHECK(r.take_leased() == nullptr);
+  for (std::size_t i = 1; i < 20; ++i) CHECK(r.take() == item(i));
+  CHECK_FALSE(r.lease());
+  fill(r, 0, 64);  // as much room as ever
+  CHECK_FALSE(r.push(item(64)));
+}
+
 TEST_CASE("the newest can be taken back, and nothing else", "[ring]") {
   ring r;
   fill(r, 0, 3);

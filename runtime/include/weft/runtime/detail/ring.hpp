@@ -65,27 +65,55 @@ public:
 
   /// Takes the fiber at the front. Owner only.  @returns null if there is none.
   [[nodiscard]] T take() noexcept {
-    if (next_leased_ == end_leased_ && !lease_more()) return nullptr;
-    return take_leased();
+    while (has_leased() || lease()) {
+      if (T const item = take_leased(); item != nullptr) [[likely]]
+        return item;
+      settle();
+    }
+    return nullptr;
   }
 
   /// Whether take_leased() may be called. Owner only.
   [[nodiscard]] bool has_leased() const noexcept { return next_leased_ != end_leased_; }
 
-  /// take() where the lease is not empty.
+  /// Makes a new lease, where the last is used up. Owner only.  @returns false if nothing is queued
+  [[nodiscard]] bool lease() noexcept {
+    auto head = head_.load(acquire);  // as in make_room(), here and where the exchange fails
+    for (;;) {
+      auto const queued = static_cast<std::int32_t>(tail_.load(relaxed) - head);
+      if (queued <= 0) {
+        next_leased_ = end_leased_ = head;  // push() measures the room from here
+        return false;
+      }
+      auto const n = std::clamp(static_cast<std::uint32_t>(queued) / LeaseShare, 1U, lease_limit_);
+      // seq_cst: a thief's or this exchange wins each index; the order among them is that of head_ alone, but
+      // retake() reads head_ in the one total order and must see it moved.
+      if (head_.compare_exchange_weak(head, head + n, seq_cst, acquire)) {
+        next_leased_ = head;
+        end_leased_ = head + n;
+        return true;
+      }
+    }
+  }
+
+  /// take() where the lease is not empty, and without a call.  @returns null where a rescue is to be settled first, by
+  /// take(): nothing has happened then
   [[nodiscard, gnu::always_inline]] T take_leased() noexcept {
     auto const mine = next_leased_;
     auto const end = end_leased_;
     auto const next = mine + 1;
-    next_leased_ = next;
     T const item = slot(mine).load(relaxed);
+    next_leased_ = next;
     // Announces which one is taken, then looks for a revocation; rescue() does the two the other way about, with a
     // heavy barrier between. release: publishes the slots of the lease to rescue().
     lease_.store(pack(next, end), release);
     barrier::light();
-    if (revoked_.load(relaxed)) [[unlikely]]
-      return settle(mine, item);
-    return item;
+    if (!revoked_.load(relaxed)) [[likely]]
+      return item;
+    // The announcement may stand: settle() goes by what the rescue found, be it before or after; and no other comes
+    // before that.
+    next_leased_ = mine;
+    return nullptr;
   }
 
   /// Puts what the last take() gave back to the front, before anything is added. Owner only.
@@ -193,38 +221,15 @@ private:
     return tail - next_leased_ != Capacity;
   }
 
-  bool lease_more() noexcept {
-    auto head = head_.load(acquire);  // as in make_room(), here and where the exchange fails
-    for (;;) {
-      auto const queued = static_cast<std::int32_t>(tail_.load(relaxed) - head);
-      if (queued <= 0) {
-        next_leased_ = end_leased_ = head;  // push() measures the room from here
-        return false;
-      }
-      auto const n = std::clamp(static_cast<std::uint32_t>(queued) / LeaseShare, 1U, lease_limit_);
-      // seq_cst: a thief's or this exchange wins each index; the order among them is that of head_ alone, but
-      // retake() reads head_ in the one total order and must see it moved.
-      if (head_.compare_exchange_weak(head, head + n, seq_cst, acquire)) {
-        next_leased_ = head;
-        end_leased_ = head + n;
-        return true;
-      }
+  /// take_leased() met a revocation: what the thief found in the lease is the thief's. That may begin with the one to
+  /// be taken next, or behind it; where it found nothing, all is as it was.
+  [[gnu::noinline, gnu::cold]] void settle() noexcept {
+    std::lock_guard const lock{rescue_mutex_};
+    if (stolen_next_ != stolen_end_) {
+      end_leased_ = stolen_next_;
+      lease_.store(pack(next_leased_, end_leased_), release);  // as in take_leased()
     }
-  }
-
-  /// take() met a revocation: `mine` is ours unless the thief's snapshot contains it; the rest is the thief's.
-  [[gnu::noinline, gnu::cold]] T settle(std::uint32_t mine, T item) noexcept {
-    bool lost = false;
-    {
-      std::lock_guard const lock{rescue_mutex_};
-      lost = mine - stolen_next_ < stolen_end_ - stolen_next_;
-      if (stolen_next_ != stolen_end_) {
-        next_leased_ = end_leased_ = stolen_end_;
-        lease_.store(pack(next_leased_, end_leased_), release);  // as in take_leased()
-      }
-      revoked_.store(false, relaxed);  // the lock orders it
-    }
-    return lost ? take() : item;
+    revoked_.store(false, relaxed);  // the lock orders it
   }
 
   // Without the barrier a lease could not be rescued, so nothing may be hidden in one.
