@@ -29,6 +29,9 @@ static_assert(alignof(worker) % 64 == 0, "a channel's lock keeps bits beside the
 /// 0.5 to 2 ms, at 1 to 4 GHz, which is how fast time-stamp counters count.
 constexpr std::uint64_t longest_without_tick = 2'000'000;
 
+/// 1 to 4 us: 64 switches may take less, and to read the clock takes as long as a few of them.
+constexpr std::uint64_t shortest_unexpired = 4'000;
+
 /// 25 to 100 us: a look in the loop is a system call, and 64 switches may take less than one.
 constexpr std::uint64_t longest_unpolled = 100'000;
 
@@ -40,6 +43,17 @@ constexpr std::uint64_t longest_unpolled = 100'000;
   // One thread at a time runs a guest's fibers, and ever will: what they do to each other comes in their order. (All
   // who leave a worker release this.)
   if (fiber.home->options.guest) sanitizer_acquire(fiber.home);
+}
+
+/// By one load and one store, padding included. All copies are made so: a load that is wider than the stores just made
+/// has to wait until those have reached the cache.
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void copy_whole(exception_state& to,
+                                                                  exception_state const& from) noexcept {
+  __builtin_memcpy(static_cast<void*>(&to), &from, sizeof(exception_state));
+}
+
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void clear_whole(exception_state& what) noexcept {
+  __builtin_memset(static_cast<void*>(&what), 0, sizeof(exception_state));
 }
 
 /// Where `fiber` goes on.
@@ -242,8 +256,9 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::settle(void* from
     case after::requeue_here: {
       fiber_record& left = *left_;
       left.context = from;
-      push_in_line(left);
-      return;
+      if (!ring_.push_in_room(&left)) [[unlikely]]
+        return push(left);
+      return home.wake_one();
     }
     case after::park: {
       fiber_record& left = *left_;
@@ -316,9 +331,13 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void* worker::enter(fiber_reco
   current = &fiber;
   fiber.last_worker = index;
   sanitizer_release(&fiber);
-  *exceptions_ = fiber.exceptions;
   void* const saved = fiber.context;
-  return saved != nullptr ? saved : fiber.place->context;
+  if (saved == nullptr) {
+    clear_whole(*exceptions_);  // the record's has just been constructed in parts
+    return fiber.place->context;
+  }
+  copy_whole(*exceptions_, fiber.exceptions);
+  return saved;
 }
 
 /// Leaves the running context for `next`, or for the worker's own if null.
@@ -327,8 +346,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void* worker::enter(fiber_reco
 WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::suspend(worker* w, fiber_record* self,
                                                                        fiber_record* next, after then,
                                                                        after likely) noexcept {
-  exception_state& exceptions = *w->exceptions_;
-  self->exceptions = exceptions;
+  copy_whole(self->exceptions, *w->exceptions_);
   w->left_ = self;
   w->then_ = then;
   void* to = nullptr;
@@ -339,7 +357,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::suspend(worker* w
   } else {
     to = w->own_context_;
     w->current = nullptr;
-    *w->exceptions_ = {};
+    clear_whole(*w->exceptions_);
     bounds = w->own_stack_;
   }
   announce_switch(&self->place->fake_stack, bounds);
@@ -516,7 +534,7 @@ WEFT_UNINSTRUMENTED void worker::yield(worker* w, fiber_record& self) noexcept {
   w->ticks_ = ticks - 1;
   if (next->context == nullptr) [[unlikely]]
     return yield_slowly(w, self, next);
-  w->prefetch_following(3);
+  w->prefetch_following(2);
   suspend(w, &self, next, after::requeue_here, after::requeue_here);
 }
 
@@ -752,8 +770,11 @@ void worker::tell_step(fiber_record const& fiber) const noexcept {
 fiber_record* worker::tick() noexcept {
   if (help_put_off_) call_help_now();
   last_tick_ = coarse_now();
-  now();
-  expire_timers(timers);
+  if (last_tick_ - timers_seen_at_ > shortest_unexpired || home.world != nullptr) {
+    timers_seen_at_ = last_tick_;
+    now();
+    expire_timers(timers);
+  }
   bool const polls_now = loop.watches_any() && last_tick_ - polled_at_ > longest_unpolled;
   bool const looks_aside = home.workers.size() != 1 && last_tick_ - looked_aside_at_ > longest_unattended;
   look_put_off_ = (polls_now || looks_aside) && !on_own_stack();

@@ -71,7 +71,7 @@ public:
   }
   /// The present, read anew.
   time_point now() noexcept;
-  /// The last reading: no older than the last 64 switches.
+  /// The last reading: no older than the last 64 switches, or a few microseconds.
   [[nodiscard]] time_point last_now() const noexcept { return now_; }  // any thread
 
   /// A number below `n`, for who must choose and should not always choose the same.
@@ -219,6 +219,7 @@ private:
 
   published<std::uint32_t> ticks_{ticks_between_looks};  // until the next look; stays 1 where fibers must migrate
   std::uint64_t last_tick_ = 0;                          // on the coarse clock
+  std::uint64_t timers_seen_at_ = 0;                     // by a tick, on the coarse clock
   std::uint64_t last_turn_ = 0;                          // when others had a turn before a joiner, on the coarse clock
   published<std::uint64_t> polled_at_{};                 // on the coarse clock
   bool loop_busy_ = false;                               // the last look in the loop found something at once
