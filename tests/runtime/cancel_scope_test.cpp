@@ -58,18 +58,21 @@ static_assert(!can_be_new<cancel_scope> && !can_be_new<cancel_shield>);
 
 TEST_CASE("a shield that is entered after a wait was opened keeps a cancellation from it", "[cancel]") {
   run_on(1, [] {
-    weft::waiter* waits = nullptr;
+    std::atomic<weft::waiter*> waits{nullptr};
+    weft::event has_handle;
     weft::task<weft::wake_cause> task;
     task = weft::spawn([&] {
+      has_handle.wait();
       weft::waiter self{"test"};
       cancel_shield const shield;
       task.cancel();  // finds it running, and keeps it from being parked
-      waits = &self;
+      waits.store(&self);
       return self.wait();
     });
-    while (waits == nullptr) weft::yield();
+    has_handle.set();
+    while (waits.load() == nullptr) weft::yield();
     weft::yield();
-    verify(waits->notify());
+    verify(waits.load()->notify());
     verify(task.get() == weft::wake_cause::notified);
   });
 }
