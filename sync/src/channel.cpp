@@ -7,12 +7,16 @@ namespace weft::inline v0::detail {
 
 bool channel_only_tries(time_point deadline) noexcept { return only_tries(deadline); }
 
-void leave_channel(channel_lock& lock, channel_line& line, channel_node& node, waiter const& self, wake_cause cause) {
+bool wait_in_channel(channel_lock& lock, channel_line& line, channel_node& node, waiter& self, time_point deadline) {
+  auto const cause = self.wait(deadline);
+  if (cause == wake_cause::notified) [[likely]]
+    return true;
   {
     channel_lock::section const held{lock, current_worker()};
     line.remove(node);
   }
   self.rethrow(cause);
+  return false;
 }
 
 void wake_closed(channel_node* claimed) noexcept {

@@ -10,7 +10,6 @@
 
 #include "explore.hpp"
 
-#include <cstdint>
 #include <mutex>
 
 namespace weft::models {
@@ -43,8 +42,7 @@ private:
       bool const cancellable = rl::rand(4) != 0;
       winners_ = 0;
       resumed_ = 0;
-      auto const key = ticket_.begin(cancellable);
-      if (!key) {
+      if (!ticket_.begin(cancellable)) {
         RL_ASSERT(cancellable);
         check_cancelled();
         continue;
@@ -52,23 +50,15 @@ private:
       {
         std::lock_guard const lock{list_lock_};
         queued_ = wait;
-        queued_as_ = key.bits;
       }
       something_queued_.set();
       {
         std::lock_guard const lock{wheel_lock_};
-        armed_as_ = key.bits;
+        armed_ = true;
       }
       timer_armed_.set();
-      if (!ticket_.goes_on(key)) switch_away(wait, key);  // worker::park()
-      while (!ticket_.has_ended(key)) {                   // waiter::look_and_wait_on()
-        RL_ASSERT(cancellable && ticket_.cancel_requested());
-        if (ticket_.notify(key, wake_cause::cancelled) != outcome::lost) {
-          won(wake_cause::cancelled);
-        } else if (!ticket_.goes_on(key)) {
-          switch_away(wait, key);
-        }
-      }
+      if (!ticket_.woken()) switch_away(wait);  // worker::park()
+      RL_ASSERT(ticket_.woken());
       RL_ASSERT(winners_ == 1);
       auto const cause = ticket_.cause();
       RL_ASSERT(cause == winner_);
@@ -80,7 +70,7 @@ private:
       }
       if (cause != wake_cause::timed_out) {
         std::lock_guard const lock{wheel_lock_};
-        armed_as_ = 0;
+        armed_ = false;
       }
       if (cause == wake_cause::cancelled) {
         RL_ASSERT(cancellable);
@@ -99,12 +89,11 @@ private:
   }
 
   /// worker::suspend() and arrive(): the context is saved; what runs after it, on the same thread, parks the ticket.
-  void switch_away(int wait, detail::wait_key key) {
+  void switch_away(int wait) {
     bool parked = false;
-    resumed_ = 0;
-    if constexpr (When == publication::before_saving) parked = ticket_.park(key);
+    if constexpr (When == publication::before_saving) parked = ticket_.park();
     registers_ = wait;
-    if constexpr (When == publication::after_saving) parked = ticket_.park(key);
+    if constexpr (When == publication::after_saving) parked = ticket_.park();
     if (!parked) make_runnable();
     runnable_.wait();
     RL_ASSERT(resumed_ == 1);
@@ -132,7 +121,7 @@ private:
       int wait = 0;
       {
         std::lock_guard const lock{list_lock_};
-        if (queued_ == 0 || !ticket_.claim({queued_as_})) continue;
+        if (queued_ == 0 || !ticket_.claim()) continue;
         won(wake_cause::notified);
         wait = queued_;
         queued_ = 0;
@@ -147,10 +136,9 @@ private:
       timer_armed_.wait();
       if (ended_) return;
       std::lock_guard const lock{wheel_lock_};
-      std::uint32_t const key = armed_as_;
-      if (key == 0) continue;
-      armed_as_ = 0;
-      end_wait(ticket_.notify({key}, wake_cause::timed_out), wake_cause::timed_out);
+      if (!armed_) continue;
+      armed_ = false;
+      end_wait(ticket_.notify(wake_cause::timed_out), wake_cause::timed_out);
     }
   }
 
@@ -175,10 +163,9 @@ private:
 
   mutex list_lock_;
   plain<int> queued_{0};  // which wait; 0: none
-  plain<std::uint32_t> queued_as_{0};
   event something_queued_;
   mutex wheel_lock_;
-  plain<std::uint32_t> armed_as_{0};  // 0: not
+  plain<bool> armed_{false};
   event timer_armed_;
 
   // The model's own knowledge.
