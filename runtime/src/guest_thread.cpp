@@ -82,7 +82,7 @@ void guest_thread::carry_out_on_stand_in(function* call, void* what) {
   what_ = what;
   done_ = false;
   // It is parked, and nobody else ends this wait; taken out of its parking, it is in no queue.
-  if (record_->ticket.notify(wake_cause::notified) != wait_ticket::outcome::runnable) {
+  if (record_->ticket.notify_parked(wake_cause::notified) != wait_ticket::outcome::runnable) {
     fatal("a thread waits while it waits");
   }
   worker& w = record_->home->workers[0];

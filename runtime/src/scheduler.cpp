@@ -145,17 +145,20 @@ scheduler::~scheduler() {
   if (options.debug) wait_graph::end_use();
 }
 
-void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
-  if (worker* const w = current_worker(); w != nullptr && &w->home == this) {
-    under_identity const scheduler_code{w->identity, &fiber};
-    if (w->current != nullptr) return w->enqueue_woken(fiber, where);
-    return w->enqueue(fiber, where);
-  }
+[[gnu::noinline]] void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
+  worker* const w = entry_worker();
+  if (w == nullptr || &w->home != this) return make_runnable_from_outside(fiber);
+  under_identity const scheduler_code{w->identity, &fiber};
+  if (w->current != nullptr) return w->enqueue_woken(fiber, where);
+  w->enqueue(fiber, where);
+}
+
+[[gnu::noinline]] void scheduler::make_runnable_from_outside(fiber_record& fiber) noexcept {
   expect_not_forked();
   if (world != nullptr && fiber.last_worker != fiber_record::no_worker && world->closed()) {
     fatal("a fiber of a simulation has been woken from another thread, which no seed can repeat");
   }
-  // From outside. Once the fiber is queued it may run and end, and with it the runtime: the destructor waits for us.
+  // Once the fiber is queued it may run and end, and with it the runtime: the destructor waits for us.
   entrance.enter_beside_fiber();
   // With strict order there is one worker, and it looks at no mailbox.
   bool const may_go_anywhere = options.order == scheduling::fifo ||

@@ -47,6 +47,7 @@ public:
 
   /// Queues a ready fiber from any thread.
   void make_runnable(fiber_record& fiber, placement where) noexcept;
+  void make_runnable_from_outside(fiber_record& fiber) noexcept;
   /// New work lies in some queue: wakes a worker if one sleeps and none searches.
   void wake_one() noexcept {
     if (idle.wanted()) [[unlikely]]

@@ -454,24 +454,25 @@ void aside_join::open() noexcept {
   opened_ = true;
   sanitizer_release(&self_);
   bool const heeds = mode_ == cancellation::heeded && self_.exceptions.uncaught == 0;
-  if (!self_.ticket.begin(heeds)) {
+  auto const wait = self_.ticket.begin(heeds);
+  if (!wait) {
     refused_ = true;
     return make_runnable(self_, placement::back);
   }
   // seq_cst, as in join_chain::enter(), for the fiber that is about to write its own link: who closes a circle at the
   // same time, and is not seen by it, must see both.
   self_.joins.store(&fiber_, std::memory_order_seq_cst);
-  ::new (&waiter_) waiter("task", self_);
+  ::new (&waiter_) waiter("task", self_, wait);
   if (worker* const w = current_worker(); w != nullptr) {
     under_identity const scheduler_code{w->identity};
-    self_.waits_since = w->home.milliseconds(w->last_now());
+    self_.waits_since = w->last_milliseconds();
   }
   self_.waits_for.store("task", std::memory_order_relaxed);  // for snapshots
   ::new (&node_) wait_node(waiter_);
   // The fiber may itself have stepped aside, and its wait been opened just before: where that was cancelled, it may
   // have gone on elsewhere, and ended.
-  if (!task_end::enlist(fiber_.end, node_)) (void)self_.ticket.notify(wake_cause::notified);
-  if (!self_.ticket.park()) make_runnable(self_, placement::back);
+  if (!task_end::enlist(fiber_.end, node_)) (void)self_.ticket.notify(wait, wake_cause::notified);
+  if (!self_.ticket.park(wait)) make_runnable(self_, placement::back);
 }
 
 bool aside_join::finish_opened() {
@@ -528,7 +529,7 @@ bool wait_for_end(fiber_record& fiber, fiber_record* self, time_point deadline, 
   if (self != nullptr && self->joiner_aside) open_aside_join(*self);
   bool const circle = self != nullptr && join_chain::enter(*self, fiber);
   noted_wait noted;
-  if (!circle) noted.for_task(fiber, deadline);
+  if (!circle) noted.for_task(fiber, deadline, w);
   auto const cause = circle ? wake_cause::timed_out : w.wait(deadline);
   if (self != nullptr) join_chain::leave(*self);
   if (cause == wake_cause::notified) {

@@ -180,7 +180,7 @@ void group_core::wait_until_empty(cancellation mode) {
     }
     auto const cause = [&] {
       noted_wait noted;
-      noted.for_group(*this);
+      noted.for_group(*this, self);
       return self.wait();
     }();
     if (cause == wake_cause::notified) continue;  // others may have been spawned meanwhile

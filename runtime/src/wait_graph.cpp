@@ -37,15 +37,13 @@ struct noted_wait::entry {
   group_core const* group = nullptr;  //
   group_core const* member_of = nullptr;
   bool limited = false;
-  waiter_is waiting = waiter_is::there;
   wait_ticket const* ticket = nullptr;  // outlives the wait, and so this
+  wait_key wait;                        // none: it is to come
   std::array<void*, 32> frames{};
   int depth = 0;
 
   /// Somebody has ended the wait, or will not let it begin.
-  [[nodiscard]] bool ends() const noexcept {
-    return waiting == waiter_is::there ? ticket->ends() : ticket->cancel_requested();
-  }
+  [[nodiscard]] bool ends() const noexcept { return wait ? ticket->ends(wait) : ticket->cancel_requested(); }
 };
 
 namespace {
@@ -205,7 +203,7 @@ void wait_graph::write_waits(std::ostream& to, scheduler const& home) {
 }
 
 template <class F>
-[[gnu::noinline]] void noted_wait::begin(waiter_is is, bool limited, F&& describe) noexcept {
+[[gnu::noinline]] void noted_wait::begin(waiter const* by, bool limited, F&& describe) noexcept {
   std::string report;
   scheduler* home = nullptr;
   try {
@@ -217,7 +215,7 @@ template <class F>
       if (w->current != nullptr && w->current->name() != nullptr) noted->name = w->current->name();
     }
     describe(*noted);
-    noted->waiting = is;
+    if (by != nullptr) noted->wait = by->key_;
     noted->limited = limited || current_deadline() != never;
     fiber_record const* const fiber = current_fiber();
     if (fiber != nullptr && fiber->type->in_group) noted->member_of = static_cast<group_member const*>(fiber)->group;
@@ -233,27 +231,27 @@ template <class F>
   if (!report.empty()) report_deadlock(home, report);
 }
 
-void noted_wait::for_lock(void const* lock, time_point deadline, waiter_is is) noexcept {
+void noted_wait::for_lock(void const* lock, time_point deadline, waiter const* by) noexcept {
   if (wait_graph::is_kept()) [[unlikely]]
-    begin(is, deadline != never, [lock](entry& e) { e.lock = lock; });
+    begin(by, deadline != never, [lock](entry& e) { e.lock = lock; });
 }
 
-void noted_wait::for_task(fiber_record const& task, time_point deadline) noexcept {
+void noted_wait::for_task(fiber_record const& task, time_point deadline, waiter const& by) noexcept {
   if (wait_graph::is_kept()) [[unlikely]]
-    begin(waiter_is::there, deadline != never, [&task](entry& e) { e.tasks.push_back(task.id); });
+    begin(&by, deadline != never, [&task](entry& e) { e.tasks.push_back(task.id); });
 }
 
 void noted_wait::for_tasks(fiber_record* const* tasks, std::size_t number, bool any_may_do) noexcept {
   if (!wait_graph::is_kept()) [[likely]]
     return;
-  begin(waiter_is::to_come, any_may_do, [&](entry& e) {
+  begin(nullptr, any_may_do, [&](entry& e) {
     for (std::size_t i = 0; i < number; ++i) e.tasks.push_back(tasks[i]->id);
   });
 }
 
-void noted_wait::for_group(group_core const& group) noexcept {
+void noted_wait::for_group(group_core const& group, waiter const& by) noexcept {
   if (wait_graph::is_kept()) [[unlikely]]
-    begin(waiter_is::there, false, [&group](entry& e) { e.group = &group; });
+    begin(&by, false, [&group](entry& e) { e.group = &group; });
 }
 
 void noted_wait::end() noexcept {

@@ -34,12 +34,6 @@ void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t seen, time_point
             deadline == never ? nullptr : &at, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 
-/// A wait made while an exception unwinds the stack ignores the scopes that were entered before: destructors may wait.
-/// @param w  the caller's worker, which knows where the thread's exceptions are; null: none
-[[gnu::always_inline]] inline bool unwinding(detail::worker const* w) noexcept {
-  return w != nullptr ? w->exceptions()->uncaught != 0 : std::uncaught_exceptions() != 0;
-}
-
 }  // namespace
 
 namespace detail {
@@ -79,29 +73,38 @@ time_point deadline_after(std::chrono::nanoseconds d) noexcept {
 
 }  // namespace detail
 
+/// The calls come last, so that it needs no frame.
 [[gnu::noinline]] waiter::waiter(char const* reason, cancellation mode) : reason_(reason) {
   detail::worker const* const w = detail::entry_worker();
-  if (w == nullptr) {
-    detail::check_not_forked();
-    ticket_ = &detail::ticket_of_thread();
-  } else {
-    fiber_ = w->current;
-    if (fiber_ == nullptr) {
-      detail::check_not_forked();
-      detail::fatal("a wait on a worker outside of any fiber (in an on_done callback?): there is nothing to park");
-    }
-    ticket_ = &fiber_->ticket;
-    timer_.owner = this;
+  fiber_ = w != nullptr ? w->current.get() : nullptr;
+  if (fiber_ == nullptr) [[unlikely]] {
+    begin_on_thread(w != nullptr, mode);
+    return;
   }
-  if (mode == cancellation::ignored) {
-    (void)ticket_->begin(false);
-  } else if (unwinding(w) || !ticket_->begin(true)) [[unlikely]] {
+  ticket_ = &fiber_->ticket;
+  timer_.owner = this;
+  // A wait made while an exception unwinds the stack ignores the scopes that were entered before: destructors may wait.
+  // The worker knows where its thread's exceptions are.
+  bool const heeds = mode == cancellation::heeded;
+  if (!heeds || w->exceptions()->uncaught == 0) [[likely]]
+    key_ = ticket_->begin(heeds);
+  if (!key_) [[unlikely]]
     begin_attentively();
-  }
 }
 
-waiter::waiter(char const* reason, detail::fiber_record& fiber) noexcept
-    : ticket_(&fiber.ticket), fiber_(&fiber), reason_(reason) {
+[[gnu::noinline]] void waiter::begin_on_thread(bool on_worker, cancellation mode) {
+  detail::check_not_forked();
+  if (on_worker) {
+    detail::fatal("a wait on a worker outside of any fiber (in an on_done callback?): there is nothing to park");
+  }
+  ticket_ = &detail::ticket_of_thread();
+  bool const heeds = mode == cancellation::heeded;
+  if (!heeds || std::uncaught_exceptions() == 0) key_ = ticket_->begin(heeds);
+  if (!key_) begin_attentively();
+}
+
+waiter::waiter(char const* reason, detail::fiber_record& fiber, detail::wait_key key) noexcept
+    : ticket_(&fiber.ticket), fiber_(&fiber), key_(key), reason_(reason) {
   timer_.owner = this;
 }
 
@@ -111,29 +114,13 @@ void waiter::begin_attentively() {
     auto const found = detail::survey_scopes(here);
     if (found.cancelled != 0) throw_cancelled(found);
     limit_ = found.limit;
-    if (!found.any) return (void)ticket_->begin(false);
-    if (ticket_->begin_attentive(found.own)) return;
+    key_ = found.any ? ticket_->begin_attentive(found.own) : ticket_->begin(false);
+    if (key_) return;
   }
 }
 
-[[gnu::noinline]] wake_cause waiter::wait(time_point deadline) noexcept {
-  if (fiber_ == nullptr) return wait_on_thread(deadline);
-  detail::worker* const w = detail::entry_worker();
-  fiber_->waits_for.store(reason_, std::memory_order_relaxed);  // for dumps: a literal, which needs no publishing
-  time_point since{};
-  {
-    detail::under_identity const scheduler_code{w->identity};
-    since = w->last_now();
-  }
-  fiber_->waits_since = w->home.milliseconds(since);
-  limited_ = limit_ < deadline;
-  if (auto const until = std::min(deadline, limit_); until != never) w->timers.arm(timer_, until);
-  detail::worker::park(w, *fiber_);
-  return end_wait(deadline);
-}
-
-wake_cause waiter::end_wait(time_point deadline) noexcept {
-  bool const looks = !ticket_->woken();
+[[gnu::always_inline]] inline wake_cause waiter::finish_wait(time_point deadline) noexcept {
+  bool const looks = !ticket_->has_ended(key_);
   if (looks) [[unlikely]]
     look_and_wait_on(deadline);
   auto const cause = ticket_->cause();
@@ -144,6 +131,24 @@ wake_cause waiter::end_wait(time_point deadline) noexcept {
   return cause;
 }
 
+wake_cause waiter::end_wait(time_point deadline) noexcept { return finish_wait(deadline); }
+
+[[gnu::noinline]] wake_cause waiter::wait(time_point deadline) noexcept {
+  if (fiber_ == nullptr) return wait_on_thread(deadline);
+  detail::worker* const w = detail::entry_worker();
+  fiber_->waits_for.store(reason_, std::memory_order_relaxed);  // for dumps: a literal, which needs no publishing
+  std::uint32_t since = 0;
+  {
+    detail::under_identity const scheduler_code{w->identity};
+    since = w->last_milliseconds();
+  }
+  fiber_->waits_since = since;
+  limited_ = limit_ < deadline;
+  if (auto const until = std::min(deadline, limit_); until != never) w->timers.arm(timer_, until);
+  detail::worker::park(w, *fiber_, key_);
+  return finish_wait(deadline);
+}
+
 /// The fiber has been poked out of its parking, and its wait is still open.
 void waiter::look_and_wait_on(time_point deadline) noexcept {
   auto const here = detail::current_context();
@@ -151,17 +156,20 @@ void waiter::look_and_wait_on(time_point deadline) noexcept {
     if (timer_.wheel != nullptr) timer_.wheel->cancel(timer_);
     auto const found = detail::survey_scopes(here);
     auto until = never;
+    auto wait = key_;
     if (found.cancelled == 0) {
+      // What counts may have changed since the wait was opened: a cancellation that does not is not looked at again.
+      if (!found.own) wait = detail::wait_ticket::shielded(wait);
       limit_ = found.limit;
       limited_ = limit_ < deadline;
       until = std::min(deadline, limit_);
-    } else if (ticket_->notify(wake_cause::cancelled) != detail::wait_ticket::outcome::lost) {
+    } else if (ticket_->notify(key_, wake_cause::cancelled) != detail::wait_ticket::outcome::lost) {
       return;
     }  // otherwise somebody has claimed the wait, and is about to wake us
     detail::worker* const w = detail::current_worker();
     if (until != never) w->timers.arm(timer_, until);
-    detail::worker::park(w, *fiber_);
-  } while (!ticket_->woken());
+    detail::worker::park(w, *fiber_, wait);
+  } while (!ticket_->has_ended(key_));
 }
 
 void waiter::expire() noexcept {
@@ -173,23 +181,26 @@ wake_cause waiter::wait_on_thread(time_point deadline) noexcept {
   auto& word = ticket_->word();
   for (;;) {
     auto const seen = word.load(std::memory_order_acquire);  // pairs with wake() and poke()
-    if ((seen & detail::wait_ticket::woken_bit) != 0) return ticket_->cause();
+    if (detail::wait_ticket::has_ended(seen, key_)) return ticket_->cause();
     auto const until = std::min(deadline, limit_);
     bool const due = until != never && clock::now() >= until;
     if (due && deadline <= limit_) {
-      if (ticket_->notify(wake_cause::timed_out) != detail::wait_ticket::outcome::lost) return wake_cause::timed_out;
+      if (ticket_->notify(key_, wake_cause::timed_out) != detail::wait_ticket::outcome::lost)
+        return wake_cause::timed_out;
       deadline = limit_ = never;  // somebody has claimed the wait, and is about to wake it
-    } else if (due || ticket_->goes_on()) {
+    } else if (due || ticket_->goes_on(key_)) {
       auto const found = detail::survey_scopes(detail::current_context());
       limit_ = found.limit;
       if (found.cancelled == 0) continue;
-      if (ticket_->notify(wake_cause::cancelled) != detail::wait_ticket::outcome::lost) return wake_cause::cancelled;
+      if (ticket_->notify(key_, wake_cause::cancelled) != detail::wait_ticket::outcome::lost)
+        return wake_cause::cancelled;
       deadline = limit_ = never;
     } else if (until == never) {
-      auto const not_woken = [](void* ticket) noexcept {
-        return !static_cast<detail::wait_ticket*>(ticket)->goes_on();
+      auto const not_woken = [](void* self) noexcept {
+        auto const& waits = *static_cast<waiter const*>(self);
+        return !waits.ticket_->goes_on(waits.key_);
       };
-      detail::sleeping_thread const here{not_woken, ticket_};
+      detail::sleeping_thread const here{not_woken, this};
       futex_wait(word, seen, until);
     } else {
       futex_wait(word, seen, until);
@@ -214,7 +225,7 @@ void waiter::wake(placement where) noexcept {
 bool waiter::notify(placement where, wake_cause cause) noexcept {
   detail::fiber_record* const fiber = fiber_;
   void* const word = &ticket_->word();
-  auto const result = ticket_->notify(cause);
+  auto const result = ticket_->notify(key_, cause);
   if (result == detail::wait_ticket::outcome::lost) return false;
   if (fiber == nullptr) {
     detail::wake_thread(word);

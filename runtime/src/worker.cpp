@@ -121,6 +121,22 @@ void worker::abandon() noexcept {
   return fiber;
 }
 
+/// What runs next here where it is in the slot, and nothing else is to be seen to; else null. Who waits has often just
+/// woken another.
+[[gnu::always_inline]] inline fiber_record* worker::pick_in_slot() noexcept {
+  auto const ticks = ticks_.get();
+  fiber_record* const waiting = slot_.look();
+  bool const plain = waiting != nullptr && waiting != joiner_ && (ticks & glance_mask) != 1 && returning.empty() &&
+                     slot_turns_ < slot_turns;
+  if (!plain) return nullptr;
+  fiber_record* const fiber = slot_.take();
+  if (fiber == nullptr) [[unlikely]]  // a thief was there first
+    return nullptr;
+  ticks_ = ticks - 1;
+  ++slot_turns_;
+  return fiber;
+}
+
 fiber_record* worker::pick_next() noexcept { return pick_in_line(); }
 
 [[gnu::noinline]] fiber_record* worker::pick_slowly() noexcept {
@@ -187,13 +203,21 @@ fiber_record* worker::pick_next() noexcept { return pick_in_line(); }
 /// next few are not put off; where it did not, the next few are not timed, for the clock costs as much as the wake-up.
 void worker::enqueue_woken(fiber_record& fiber, placement where) noexcept {
   bool const soon = where == placement::next || (where == placement::back && ring_.size() == 0);
-  if (!soon || !steals_ || fiber.pinned) return enqueue(fiber, where);
-  if (where == placement::next) {
+  if (!soon || !steals_ || fiber.pinned) [[unlikely]]
+    return enqueue(fiber, where);
+  if (where == placement::next && slot_.look() == nullptr) [[likely]] {
+    slot_.put(&fiber);
+  } else if (where == placement::next) {
     put_next(fiber);
   } else if (!ring_.push(&fiber)) [[unlikely]] {
     overflow(fiber);
   }
-  if (about_to_run_ || !home.idle.wanted()) return;
+  if (home.idle.wanted() && !about_to_run_) [[unlikely]]
+    help_with_woken();
+}
+
+/// The running fiber has woken another, which is next in line here.
+[[gnu::noinline]] void worker::help_with_woken() noexcept {
   if (!home.neighbours_watched.load(std::memory_order_relaxed) || help_urgent_ != 0) {
     if (help_urgent_ != 0) --help_urgent_;
     return home.wake_picked();
@@ -263,7 +287,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::settle(void* from
     case after::park: {
       fiber_record& left = *left_;
       left.context = from;
-      if (!left.ticket.park()) enqueue(left, placement::back);
+      if (!left.ticket.park(left_key_)) enqueue(left, placement::back);
       return;
     }
     case after::step_aside: left_->context = from; return;
@@ -560,17 +584,21 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber
   if constexpr (sanitized) go_on_as(self);
 }
 
-WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self) noexcept {
-  if (self.ticket.goes_on()) return;
+WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self, wait_key wait) noexcept {
+  if (self.ticket.goes_on(wait)) return;
   if (self.joiner_aside) [[unlikely]]
     open_aside_join(self);
   sanitizer_release(&w->home);  // for a guest's thread, which goes on after us
   w->identity.enter_on_fiber_stack();
-  fiber_record* next = w->pick_next();
+  fiber_record* next = w->pick_in_slot();
+  if (next == nullptr) {
+    next = w->pick_next();
+    w->prefetch_following(5);  // of many that are woken at once, each has long been out of the cache
+  }
   if (w->help_put_off_) [[unlikely]]
     w->call_help_now();
   if (next != nullptr && !w->place(*next)) next = nullptr;
-  w->prefetch_following(5);  // of many that are woken at once, each has long been out of the cache
+  w->left_key_ = wait;
   suspend(w, &self, next, after::park, after::park);
   if constexpr (sanitized) go_on_as(self);
 }
@@ -841,6 +869,7 @@ bool worker::attends_loop() const noexcept {
 
 time_point worker::now() noexcept {
   now_ = home.world != nullptr ? home.world->now() : clock::now();
+  now_in_ms_ = home.milliseconds(now_);
   return now_;
 }
 

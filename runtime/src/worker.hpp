@@ -47,7 +47,7 @@ public:
   /// Queues the calling fiber behind all that is ready and runs something else.
   static void yield(worker* w, fiber_record& self) noexcept;
   /// Runs something else until the calling fiber's open wait ends.
-  static void park(worker* w, fiber_record& self) noexcept;
+  static void park(worker* w, fiber_record& self, wait_key wait) noexcept;
   /// Waits for the end of `child`. If that is the newest in this worker's queue, it runs at once, and the caller again
   /// as soon as it ends or waits; where it waits, it first calls open_aside_join().  @returns true
   /// @throws cancelled; std::system_error
@@ -73,6 +73,9 @@ public:
   time_point now() noexcept;
   /// The last reading: no older than the last 64 switches, or a few microseconds.
   [[nodiscard]] time_point last_now() const noexcept { return now_; }  // any thread
+
+  /// The same as scheduler::milliseconds().
+  [[nodiscard]] std::uint32_t last_milliseconds() const noexcept { return now_in_ms_; }
 
   /// A number below `n`, for who must choose and should not always choose the same.
   [[nodiscard]] std::size_t draw(std::size_t n) noexcept;
@@ -151,6 +154,7 @@ private:
   fiber_record* pick_next() noexcept;
   bool tick_in_sight(std::uint32_t ticks) const noexcept;
   fiber_record* pick_in_line() noexcept;
+  fiber_record* pick_in_slot() noexcept;
   fiber_record* pick_slowly() noexcept;
   fiber_record* pick_outside_ring() noexcept;
   fiber_record* pick_in_order() noexcept;
@@ -168,6 +172,7 @@ private:
   fiber_record* take_slot() noexcept;
   void push_in_line(fiber_record& fiber) noexcept;
   void put_next(fiber_record& fiber) noexcept;
+  void help_with_woken() noexcept;
   void call_help_now() noexcept;
   void begin_batch() noexcept;
   void overflow(fiber_record& fiber) noexcept;
@@ -263,6 +268,8 @@ private:
   time_point leave_at_ = never;               // of a guest: when its turn ends
   bool leaving_ = false;                      // its turn is over
   bool parked_ = false;                       // between two turns, with nothing ready
+  std::uint32_t now_in_ms_ = 0;               // as now_
+  wait_key left_key_{};                       // of the fiber in left_, which waits
 };
 
 // The initial-exec model: one load, in a shared library too.

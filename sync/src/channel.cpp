@@ -7,16 +7,12 @@ namespace weft::inline v0::detail {
 
 bool channel_only_tries(time_point deadline) noexcept { return only_tries(deadline); }
 
-bool wait_in_channel(channel_lock& lock, channel_line& line, channel_node& node, waiter& self, time_point deadline) {
-  auto const cause = self.wait(deadline);
-  if (cause == wake_cause::notified) [[likely]]
-    return true;
+void leave_channel(channel_lock& lock, channel_line& line, channel_node& node, waiter const& self, wake_cause cause) {
   {
     channel_lock::section const held{lock, current_worker()};
     line.remove(node);
   }
   self.rethrow(cause);
-  return false;
 }
 
 void wake_closed(channel_node* claimed) noexcept {

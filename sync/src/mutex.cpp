@@ -30,7 +30,7 @@ bool mutex::lock_slowly(time_point deadline) {
     if (line_.take_or_stand(node, called)) return true;
     auto const cause = [&] {
       detail::noted_wait noted;
-      noted.for_lock(this, deadline);
+      noted.for_lock(this, deadline, &self);
       return self.wait(deadline);
     }();
     if (cause != wake_cause::notified) {

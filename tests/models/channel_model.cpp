@@ -76,6 +76,8 @@ private:
   bool put(message& value, node& place) {
     if constexpr (state::is_nothrow) {
       if (channel_.put_by_bias(value, who(0))) return true;
+      typename state::woken then;
+      if (channel_.give_by_bias(value, who(0), then)) return true;
     }
     typename state::woken then;
     typename state::section held{channel_.lock, who(0)};
@@ -94,7 +96,13 @@ private:
     node place{&value};
     if (!self.begin()) return false;
     if constexpr (state::is_nothrow) {
-      if (channel_.take_by_bias(value, who(&self == &patient_ ? 1 : 2))) return count(value);
+      auto* const as = who(&self == &patient_ ? 1 : 2);
+      bool taken = false;
+      {
+        typename state::woken then;
+        taken = channel_.capacity() != 0 ? channel_.take_by_bias(value, as) : channel_.receive_by_bias(value, as, then);
+      }
+      if (taken) return count(value);
     }
     {
       typename state::woken then;

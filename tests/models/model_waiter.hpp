@@ -8,7 +8,35 @@
 
 #include "relacy_atomics.hpp"
 
+#include <cstdint>
+
 namespace weft::models {
+
+/// One wait of a party, as weft::waiter's: guarded by what leads to it.
+class model_wait {
+public:
+  /// @returns false if it has been cancelled
+  template <class Ticket>
+  bool begin(Ticket& ticket, bool cancellable) {
+    auto const key = ticket.begin(cancellable);
+    bits_ = key.bits;
+    return static_cast<bool>(key);
+  }
+  /// Parks. A cancellation that strikes before that leaves it to the party to end its wait.
+  template <class Ticket>
+  wake_cause until_ended(Ticket& ticket, event& runnable) {
+    for (;;) {
+      if (ticket.park(key())) runnable.wait();
+      if (ticket.has_ended(key())) return ticket.cause();
+      RL_ASSERT(ticket.cancel_requested());
+      if (ticket.notify(key(), wake_cause::cancelled) != Ticket::outcome::lost) return wake_cause::cancelled;
+    }
+  }
+  [[nodiscard]] detail::wait_key key() const { return {bits_}; }
+
+private:
+  plain<std::uint32_t> bits_{0};
+};
 
 template <class Atomics>
 class model_waiter {
@@ -17,14 +45,10 @@ class model_waiter {
 
 public:
   /// @returns false if it has been cancelled
-  bool begin() { return ticket_.begin(true); }
-  wake_cause wait() {
-    if (ticket_.park()) runnable_.wait();
-    RL_ASSERT(ticket_.woken());
-    return ticket_.cause();
-  }
+  bool begin() { return wait_.begin(ticket_, true); }
+  wake_cause wait() { return wait_.until_ended(ticket_, runnable_); }
   bool claim() {
-    auto const result = ticket_.claim_or_end(wake_cause::notified);
+    auto const result = ticket_.claim_or_end(wait_.key(), wake_cause::notified);
     if (result == outcome::lost) return false;
     only_to_run_ = result == outcome::runnable;
     return true;
@@ -38,6 +62,7 @@ public:
 
 private:
   ticket ticket_;
+  model_wait wait_;
   plain<bool> only_to_run_{false};
   event runnable_;
 };

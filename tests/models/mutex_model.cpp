@@ -10,6 +10,7 @@
 #include <weft/sync/detail/lock_line.hpp>
 
 #include "explore.hpp"
+#include "model_waiter.hpp"
 
 #include <array>
 #include <cstddef>
@@ -33,13 +34,9 @@ struct alignas(8) place_in_line {
 template <class Atomics>
 class party {
 public:
-  [[nodiscard]] bool begin(bool cancellable) { return ticket_.begin(cancellable); }
-  wake_cause wait() {
-    if (ticket_.park()) runnable_.wait();
-    RL_ASSERT(ticket_.woken());
-    return ticket_.cause();
-  }
-  [[nodiscard]] bool claim() { return ticket_.claim(); }
+  [[nodiscard]] bool begin(bool cancellable) { return wait_.begin(ticket_, cancellable); }
+  wake_cause wait() { return wait_.until_ended(ticket_, runnable_); }
+  [[nodiscard]] bool claim() { return ticket_.claim(wait_.key()); }
   void wake() {
     if (ticket_.wake(wake_cause::notified)) runnable_.set();
   }
@@ -53,6 +50,7 @@ public:
 private:
   using ticket = detail::basic_wait_ticket<Atomics>;
   ticket ticket_;
+  model_wait wait_;
   event runnable_;
 };
 

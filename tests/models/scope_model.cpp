@@ -68,22 +68,23 @@ private:
 
   void wait_once(int wait) {
     winners_ = 0;
-    if (!ticket_.begin(true)) {  // waiter's constructor
-      do {
-        if (auto const found = look(); found != none) return check_cancelled(found);
-      } while (!ticket_.begin_attentive(false));
+    auto key = ticket_.begin(true);  // waiter's constructor
+    while (!key) {
+      if (auto const found = look(); found != none) return check_cancelled(found);
+      key = ticket_.begin_attentive(false);
     }
     {
       std::lock_guard const lock{list_lock_};
       queued_ = wait;
+      queued_as_ = key.bits;
     }
     something_queued_.set();
     auto found = none;
-    if (!ticket_.goes_on()) switch_away(wait);
-    while (!ticket_.woken()) {  // waiter::look_and_wait_on()
+    if (!ticket_.goes_on(key)) switch_away(wait, key);
+    while (!ticket_.has_ended(key)) {  // waiter::look_and_wait_on()
       found = look();
-      if (found != none && settle(ticket_.notify(wake_cause::cancelled), wake_cause::cancelled)) break;
-      if (!ticket_.goes_on()) switch_away(wait);
+      if (found != none && settle(ticket_.notify(key, wake_cause::cancelled), wake_cause::cancelled)) break;
+      if (!ticket_.goes_on(key)) switch_away(wait, key);
     }
     RL_ASSERT(winners_ == 1);
     auto const cause = ticket_.cause();
@@ -124,10 +125,10 @@ private:
   void check_cancelled(std::size_t found) { RL_ASSERT(scopes_[found].before == 1); }
 
   /// worker::suspend() and arrive(): the context is saved; what runs after it, on the same thread, parks the ticket.
-  void switch_away(int wait) {
+  void switch_away(int wait, detail::wait_key key) {
     resumed_ = 0;
     registers_ = wait;
-    if (!ticket_.park()) make_runnable();
+    if (!ticket_.park(key)) make_runnable();
     runnable_.wait();
     RL_ASSERT(resumed_ == 1);
   }
@@ -175,7 +176,7 @@ private:
       int wait = 0;
       {
         std::lock_guard const lock{list_lock_};
-        if (queued_ == 0 || !ticket_.claim()) continue;
+        if (queued_ == 0 || !ticket_.claim({queued_as_})) continue;
         won(wake_cause::notified);
         wait = queued_;
         queued_ = 0;
@@ -193,6 +194,7 @@ private:
 
   mutex list_lock_;
   plain<int> queued_{0};  // which wait; 0: none
+  plain<std::uint32_t> queued_as_{0};
   event something_queued_;
 
   // The party's.

@@ -14,6 +14,7 @@
 #include <weft/runtime/detail/wait_ticket.hpp>
 
 #include "explore.hpp"
+#include "model_waiter.hpp"
 
 #include <array>
 #include <cstddef>
@@ -90,13 +91,9 @@ struct alignas(8) node {
 template <class Atomics>
 class party {
 public:
-  [[nodiscard]] bool begin(bool cancellable) { return ticket_.begin(cancellable); }
-  wake_cause wait() {
-    if (ticket_.park()) runnable_.wait();
-    RL_ASSERT(ticket_.woken());
-    return ticket_.cause();
-  }
-  void notify() { go_on(ticket_.notify(wake_cause::notified)); }
+  [[nodiscard]] bool begin(bool cancellable) { return wait_.begin(ticket_, cancellable); }
+  wake_cause wait() { return wait_.until_ended(ticket_, runnable_); }
+  void notify() { go_on(ticket_.notify(wait_.key(), wake_cause::notified)); }
   void cancel() { go_on(ticket_.request_cancel(cancel_reason::user)); }
 
   node<Atomics> own;  ///< on the waiting side's stack, in fact
@@ -108,6 +105,7 @@ private:
   }
 
   ticket ticket_;
+  model_wait wait_;
   event runnable_;
 };
 

@@ -10,6 +10,7 @@
 
 #include "explore.hpp"
 
+#include <cstdint>
 #include <mutex>
 
 namespace weft::models {
@@ -42,7 +43,8 @@ private:
       bool const cancellable = rl::rand(4) != 0;
       winners_ = 0;
       resumed_ = 0;
-      if (!ticket_.begin(cancellable)) {
+      auto const key = ticket_.begin(cancellable);
+      if (!key) {
         RL_ASSERT(cancellable);
         check_cancelled();
         continue;
@@ -50,15 +52,23 @@ private:
       {
         std::lock_guard const lock{list_lock_};
         queued_ = wait;
+        queued_as_ = key.bits;
       }
       something_queued_.set();
       {
         std::lock_guard const lock{wheel_lock_};
-        armed_ = true;
+        armed_as_ = key.bits;
       }
       timer_armed_.set();
-      if (!ticket_.woken()) switch_away(wait);  // worker::park()
-      RL_ASSERT(ticket_.woken());
+      if (!ticket_.goes_on(key)) switch_away(wait, key);  // worker::park()
+      while (!ticket_.has_ended(key)) {                   // waiter::look_and_wait_on()
+        RL_ASSERT(cancellable && ticket_.cancel_requested());
+        if (ticket_.notify(key, wake_cause::cancelled) != outcome::lost) {
+          won(wake_cause::cancelled);
+        } else if (!ticket_.goes_on(key)) {
+          switch_away(wait, key);
+        }
+      }
       RL_ASSERT(winners_ == 1);
       auto const cause = ticket_.cause();
       RL_ASSERT(cause == winner_);
@@ -70,7 +80,7 @@ private:
       }
       if (cause != wake_cause::timed_out) {
         std::lock_guard const lock{wheel_lock_};
-        armed_ = false;
+        armed_as_ = 0;
       }
       if (cause == wake_cause::cancelled) {
         RL_ASSERT(cancellable);
@@ -89,11 +99,12 @@ private:
   }
 
   /// worker::suspend() and arrive(): the context is saved; what runs after it, on the same thread, parks the ticket.
-  void switch_away(int wait) {
+  void switch_away(int wait, detail::wait_key key) {
     bool parked = false;
-    if constexpr (When == publication::before_saving) parked = ticket_.park();
+    resumed_ = 0;
+    if constexpr (When == publication::before_saving) parked = ticket_.park(key);
     registers_ = wait;
-    if constexpr (When == publication::after_saving) parked = ticket_.park();
+    if constexpr (When == publication::after_saving) parked = ticket_.park(key);
     if (!parked) make_runnable();
     runnable_.wait();
     RL_ASSERT(resumed_ == 1);
@@ -121,7 +132,7 @@ private:
       int wait = 0;
       {
         std::lock_guard const lock{list_lock_};
-        if (queued_ == 0 || !ticket_.claim()) continue;
+        if (queued_ == 0 || !ticket_.claim({queued_as_})) continue;
         won(wake_cause::notified);
         wait = queued_;
         queued_ = 0;
@@ -136,9 +147,10 @@ private:
       timer_armed_.wait();
       if (ended_) return;
       std::lock_guard const lock{wheel_lock_};
-      if (!armed_) continue;
-      armed_ = false;
-      end_wait(ticket_.notify(wake_cause::timed_out), wake_cause::timed_out);
+      std::uint32_t const key = armed_as_;
+      if (key == 0) continue;
+      armed_as_ = 0;
+      end_wait(ticket_.notify({key}, wake_cause::timed_out), wake_cause::timed_out);
     }
   }
 
@@ -163,9 +175,10 @@ private:
 
   mutex list_lock_;
   plain<int> queued_{0};  // which wait; 0: none
+  plain<std::uint32_t> queued_as_{0};
   event something_queued_;
   mutex wheel_lock_;
-  plain<bool> armed_{false};
+  plain<std::uint32_t> armed_as_{0};  // 0: not
   event timer_armed_;
 
   // The model's own knowledge.

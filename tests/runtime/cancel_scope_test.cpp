@@ -12,6 +12,7 @@
 #include <weft/runtime/runtime.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/waiter.hpp>
 #include <weft/sync/event.hpp>
 
 #include <atomic>
@@ -54,6 +55,27 @@ concept can_be_new = requires { new T; };
 static_assert(!can_be_new<cancel_scope> && !can_be_new<cancel_shield>);
 
 }  // namespace
+
+TEST_CASE("a shield that is entered after a wait was opened keeps a cancellation from it", "[cancel]") {
+  run_on(1, [] {
+    std::atomic<weft::waiter*> waits{nullptr};
+    weft::event has_handle;
+    weft::task<weft::wake_cause> task;
+    task = weft::spawn([&] {
+      has_handle.wait();
+      weft::waiter self{"test"};
+      cancel_shield const shield;
+      task.cancel();  // finds it running, and keeps it from being parked
+      waits.store(&self);
+      return self.wait();
+    });
+    has_handle.set();
+    while (waits.load() == nullptr) weft::yield();
+    weft::yield();
+    verify(waits.load()->notify());
+    verify(task.get() == weft::wake_cause::notified);
+  });
+}
 
 TEST_CASE("rule 1: every wait in a cancelled scope throws, until control leaves it", "[cancel_scope][rule1]") {
   run_on(some_workers(), [] {

@@ -9,10 +9,12 @@
 #include "support/verify.hpp"
 #include "support/watchdog.hpp"
 
+#include <weft/runtime/inspect.hpp>
 #include <weft/runtime/pin.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
 #include <weft/runtime/timer.hpp>
+#include <weft/sync/auto_reset_event.hpp>
 #include <weft/sync/event.hpp>
 
 #include <algorithm>
@@ -239,6 +241,39 @@ TEST_CASE("rule 28: a timer of a worker that computes is served, though who watc
     sleeper.get();
     dog.feed();
   }
+}
+
+TEST_CASE("a fiber that another worker took, and that waits again, is woken again by who has not switched since",
+          "[runtime][wake]") {
+  if (migration_forced()) return;  // it may not go on where it left, and every other time that is the other worker
+  watchdog dog{"woken by a fiber that computes"};
+  run_on(2, [&] {
+    constexpr int rounds = 100;
+    std::atomic<int> woken{0};
+    weft::auto_reset_event call;
+    auto sleeper = weft::spawn({.name = "sleeper"}, [&] {
+      while (woken.load() != rounds) {
+        call.wait();
+        woken.fetch_add(1);
+      }
+    });
+    auto const sleeps = [] {
+      for (auto const& task : weft::all_tasks()) {
+        if (task.name == "sleeper") return task.state == weft::task_state::parked;
+      }
+      return false;
+    };
+    while (!sleeps()) weft::yield();
+    for (int n = 1; n <= rounds; ++n) {  // without a switch: so the other worker has to take what is next in line here
+      call.set();
+      while (woken.load() != n) {
+      }
+      while (n != rounds && !sleeps()) {
+      }
+      dog.feed();
+    }
+    sleeper.get();
+  });
 }
 
 TEST_CASE("who joins one task after another goes on when several that lead the queue have run", "[task][join]") {

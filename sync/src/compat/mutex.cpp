@@ -23,7 +23,7 @@ bool owned_lock::wait_for_it(guard_lock& held, fibers::context const* self, time
   noted_wait noted;
   if (wait_graph::is_kept()) {
     held.unlock();  // a deadlock is told to the program
-    noted.for_lock(this, deadline, noted_wait::waiter_is::to_come);
+    noted.for_lock(this, deadline, nullptr);
     held.lock();
   }
   while (!take_if_free(self)) {

@@ -28,10 +28,8 @@ namespace weft::inline v0 {
 namespace detail {
 struct fiber_record;
 class aside_join;
+class noted_wait;
 class worker;
-}  // namespace detail
-
-namespace detail {
 /// The worker whose thread this is, or null. Never inlined, and opaque to the optimiser: a fiber may be on another
 /// thread after any wait, and no compiler may keep the address of a thread_local, or what it held, across one.
 [[nodiscard]] worker* current_worker() noexcept;
@@ -66,7 +64,7 @@ public:
 
   /// Takes the right to end this wait. Any thread; of all who try, and time and cancellation, one gets it.
   [[nodiscard]] bool claim() noexcept {
-    auto const result = ticket_->claim_or_end(wake_cause::notified);
+    auto const result = ticket_->claim_or_end(key_, wake_cause::notified);
     if (result == detail::wait_ticket::outcome::lost) return false;
     only_to_run_ = result == detail::wait_ticket::outcome::runnable;
     return true;
@@ -81,10 +79,13 @@ public:
 
 private:
   friend class detail::aside_join;
+  friend class detail::noted_wait;
   friend class detail::worker;
-  /// On behalf of `fiber`, which does not run: opens nothing yet.
-  waiter(char const* reason, detail::fiber_record& fiber) noexcept;
+  /// On behalf of `fiber`, which does not run, and whose wait has been opened.
+  waiter(char const* reason, detail::fiber_record& fiber, detail::wait_key key) noexcept;
+  void begin_on_thread(bool on_worker, cancellation mode);
   void begin_attentively();
+  wake_cause finish_wait(time_point deadline) noexcept;
   wake_cause end_wait(time_point deadline) noexcept;
   void look_and_wait_on(time_point deadline) noexcept;
   wake_cause wait_on_thread(time_point deadline) noexcept;
@@ -92,6 +93,7 @@ private:
 
   detail::wait_ticket* ticket_ = nullptr;
   detail::fiber_record* fiber_ = nullptr;
+  detail::wait_key key_;
   char const* reason_;
   time_point limit_ = never;  // the earliest deadline of a scope that counts
   bool limited_ = false;  // it comes before the wait's own; written before the timer is armed, read by who expires it

@@ -164,6 +164,14 @@ private:
       if (state_.put_by_bias(value, here)) [[likely]]
         return true;
     }
+    return meet_receiver(value, here);
+  }
+  [[gnu::noinline]] bool meet_receiver(T& value, detail::worker const* here) {
+    if constexpr (state::is_nothrow) {
+      typename state::woken then;
+      if (state_.give_by_bias(value, here, then)) [[likely]]
+        return true;
+    }
     return offer_in_section(value, here);
   }
   [[gnu::noinline]] bool offer_in_section(T& value, detail::worker const* here) {
@@ -179,7 +187,10 @@ private:
     return result == step::done;
   }
   bool accept(std::optional<T>& value, detail::worker const* here) {
-    return state_.lock.biased() ? accept_by_bias(value, here) : accept_plainly(value);
+    return state_.lock.biased() ? accept_knowing_bias(value, here) : accept_plainly(value);
+  }
+  bool accept_knowing_bias(std::optional<T>& value, detail::worker const* here) {
+    return state_.capacity() != 0 ? accept_by_bias(value, here) : meet_sender(value, here);
   }
   bool accept_plainly(std::optional<T>& value) {
     typename state::woken then;
@@ -189,6 +200,14 @@ private:
   [[gnu::noinline]] bool accept_by_bias(std::optional<T>& value, detail::worker const* here) {
     if constexpr (state::is_nothrow) {
       if (state_.take_by_bias(value, here)) [[likely]]
+        return true;
+    }
+    return accept_in_section(value, here);
+  }
+  [[gnu::noinline]] bool meet_sender(std::optional<T>& value, detail::worker const* here) {
+    if constexpr (state::is_nothrow) {
+      typename state::woken then;
+      if (state_.receive_by_bias(value, here, then)) [[likely]]
         return true;
     }
     return accept_in_section(value, here);
@@ -233,7 +252,7 @@ private:
         if (accept_plainly(value)) return rebuilt(value);
       } else {
         std::optional<T> value;
-        if (accept_by_bias(value, here)) return rebuilt(value);
+        if (accept_knowing_bias(value, here)) return rebuilt(value);
       }
     }
     return rebuilt(receive_after_wait());
@@ -302,7 +321,10 @@ bool channel<T>::receive_slowly(std::optional<T>& value, time_point deadline) {
       held.count(here);
       node.end == fate::again ? state_.receivers.push_front(node) : state_.receivers.push_back(node);
     }
-    if (!detail::wait_in_channel(state_.lock, state_.receivers, node, self, deadline)) return false;
+    if (auto const cause = self.wait(deadline); cause != wake_cause::notified) [[unlikely]] {
+      detail::leave_channel(state_.lock, state_.receivers, node, self, cause);
+      return false;
+    }
   } while (node.end == fate::again);
   return true;
 }
@@ -329,7 +351,10 @@ bool channel<T>::send_slowly(T& value, time_point deadline) {
       held.count(here);
       node.end == fate::again ? state_.senders.push_front(node) : state_.senders.push_back(node);
     }
-    if (!detail::wait_in_channel(state_.lock, state_.senders, node, self, deadline)) return false;
+    if (auto const cause = self.wait(deadline); cause != wake_cause::notified) [[unlikely]] {
+      detail::leave_channel(state_.lock, state_.senders, node, self, cause);
+      return false;
+    }
     switch (node.end) {
       case fate::closed: detail::throw_channel_closed();
       case fate::again: next.may_want_it(); break;

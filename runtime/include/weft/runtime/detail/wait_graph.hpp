@@ -11,6 +11,10 @@
 #include <iosfwd>
 #include <memory>
 
+namespace weft::inline v0 {
+class waiter;
+}
+
 namespace weft::inline v0::detail {
 
 class group_core;
@@ -50,23 +54,21 @@ public:
     if (entry_ != nullptr) end();
   }
 
-  /// Whether the caller's `waiter` is there, and tells whether somebody has ended the wait; or will be, perhaps several
-  /// one after the other.
-  enum class waiter_is : bool { there, to_come };
-
   /// Reports a circle, unless somebody in it waits for a limited time.
-  void for_lock(void const* lock, time_point deadline, waiter_is = waiter_is::there) noexcept;
-  void for_task(fiber_record const& task, time_point deadline) noexcept;
+  /// @param by  the caller's, here and below: it tells whether somebody has ended the wait. Null: it is to come, and
+  ///   perhaps others after it
+  void for_lock(void const* lock, time_point deadline, waiter const* by) noexcept;
+  void for_task(fiber_record const& task, time_point deadline, waiter const& by) noexcept;
   /// Waits for all of them, one after the other.
   /// @param any_may_do  the end of some may cancel the others: such a wait closes no circle
   void for_tasks(fiber_record* const* tasks, std::size_t number, bool any_may_do) noexcept;
-  void for_group(group_core const& group) noexcept;
+  void for_group(group_core const& group, waiter const& by) noexcept;
 
   struct entry;
 
 private:
   template <class F>
-  void begin(waiter_is, bool limited, F&& describe) noexcept;
+  void begin(waiter const* by, bool limited, F&& describe) noexcept;
   void end() noexcept;
 
   entry* entry_ = nullptr;  // null: nothing has been noted

@@ -2,14 +2,19 @@
 /// @file
 /// The one word on which wake, time-out and cancellation race for a wait.
 ///
-/// States of one wait, and who moves it:
+/// The waits of a party are told apart by one bit, `ended`, which changes when a wait ends: a wait is open as long as
+/// the bit is not what its key says. That is enough, because nobody keeps the key of a wait that ended two waits ago:
+/// the party leaves all lists that lead to it before it waits again. So to open a wait costs nothing; and where the
+/// party is parked, to end it is one step:
 ///
-///     (idle) --begin, by the party itself--> open --claim, by one winner--> claimed --wake, by the winner--> woken
+///     open --claim, by one winner--> claimed --wake, by the winner--> ended
+///     open --notify, or a claim of a party that is parked-----------> ended
 ///
-/// `parked` is added by whoever runs after the party's registers are saved; it may come before or after any of the
-/// later steps. Whoever comes second of `parked` and `woken` makes the party runnable again: so it is never run before
-/// its registers are saved, and never forgotten. `cancel` and its reason are sticky, and belong to the party, not to
-/// one wait: a cancellation that finds no open wait strikes at the next begin().
+/// `parked` is added by whoever runs after the party's registers are saved, while the wait is open or claimed. Who ends
+/// the wait of a party that is parked makes it runnable again; who would park one whose wait has ended does it instead.
+/// So it is never run before its registers are saved, and never forgotten. `cancel` and its reason are sticky, and
+/// belong to the party, not to one wait: a cancellation that does not find the party parked in a wait which it may end
+/// strikes when it is about to be parked, or at the next wait.
 ///
 /// That is the cancellation of the party's own scope. Of scopes inside it (see scope_node.hpp) the word knows nothing
 /// but that there is something to look at, for only the party knows which of them count for its wait. Who changes one
@@ -31,68 +36,105 @@ enum class wake_cause : std::uint8_t { notified, timed_out, cancelled };
 
 namespace detail {
 
+/// Which of its party's waits one is, and what else may end it.
+struct wait_key {
+  std::uint32_t bits = 0;
+  /// False: no wait.
+  [[nodiscard]] explicit operator bool() const noexcept { return bits != 0; }
+};
+
 /// @tparam Atomics  see atomics.hpp
 template <class Atomics = std_atomics>
 class basic_wait_ticket {
 public:
   /// What became of an attempt to end a wait.
   enum class outcome : std::uint8_t {
-    lost,     ///< no wait is open, or another has claimed it
+    lost,     ///< the wait has ended, or another has claimed it
     won,      ///< ended; the party is still running and sees it when it tries to park
     runnable  ///< ended; the party is parked, and the caller must make it runnable
   };
 
-  /// Opens a wait. Called by the party alone, when no wait of its is open.
-  /// @returns false, opening nothing, if the wait is cancellable and there is something to look at first
-  [[nodiscard]] bool begin(bool cancellable) noexcept {
+  /// Opens a wait. Called by the party alone, when it has left all that led to its last one.
+  /// @returns no key, opening nothing, if the wait is cancellable and there is something to look at first
+  [[nodiscard]] wait_key begin(bool cancellable) noexcept {
     return cancellable ? open(cancellable_bit | heeds_bit, cancel_bit | poked_bit | look_bit) : open(0, 0);
   }
 
   /// The same for a party that has looked: its wait heeds pokes, and the cancellation of its own scope if `own_too`.
-  /// @returns false, opening nothing, if it has to look again
-  [[nodiscard]] bool begin_attentive(bool own_too) noexcept {
+  /// @returns no key, opening nothing, if it has to look again
+  [[nodiscard]] wait_key begin_attentive(bool own_too) noexcept {
     return own_too ? open(cancellable_bit | heeds_bit, cancel_bit | poked_bit) : open(heeds_bit, poked_bit);
   }
 
-  /// Takes the right to end the wait; the winner must call wake() afterwards. Between the two it may hand something
-  /// over: the party does not go on before wake().
-  [[nodiscard]] bool claim() noexcept { return close(claimed_bit) != outcome::lost; }
+  /// The same wait, which the cancellation of the party's own scope is not to end.
+  [[nodiscard]] static constexpr wait_key shielded(wait_key wait) noexcept { return {wait.bits & ~cancellable_bit}; }
+
+  /// Takes the right to end the wait; the winner must call wake() afterwards, unless it is the party itself, which then
+  /// need not wait. Between the two it may hand something over: the party does not go on before wake().
+  [[nodiscard]] bool claim(wait_key wait) noexcept {
+    auto seen = word_.load(relaxed);
+    do {
+      if (!is_open(seen, wait)) return false;
+      // As in notify(). The wait has not ended: what is handed over is published by wake().
+    } while (!word_.compare_exchange_weak(seen, seen | claimed_bit, acq_rel, relaxed));
+    return true;
+  }
 
   /// As claim(), but where the party is parked, the wait has ended with it: for the party does not go on before the
   /// winner makes it runnable, and may be handed something until then. That saves the second step.
   /// @returns `won`: claimed, and wake() must follow; `runnable`: ended, and the caller must make the party runnable
-  [[nodiscard]] outcome claim_or_end(wake_cause cause) noexcept {
+  [[nodiscard]] outcome claim_or_end(wait_key wait, wake_cause cause) noexcept {
     auto seen = word_.load(relaxed);
-    std::uint32_t bits = 0;
+    std::uint32_t next = 0;
     do {
-      if ((seen & (open_bit | claimed_bit)) != open_bit) return outcome::lost;
-      bits = (seen & parked_bit) != 0 ? claimed_bit | woken_bit | encode(cause) : claimed_bit;
-      // As in close(). What is handed over later is published by the queue through which the party is made runnable.
-    } while (!word_.compare_exchange_weak(seen, seen | bits, acq_rel, relaxed));
+      if (!is_open(seen, wait)) return outcome::lost;
+      next = (seen & parked_bit) != 0 ? ended(seen, cause) : seen | claimed_bit;
+      // As in notify(). What is handed over later is published by the queue through which the party is made runnable.
+    } while (!word_.compare_exchange_weak(seen, next, acq_rel, relaxed));
     return (seen & parked_bit) != 0 ? outcome::runnable : outcome::won;
   }
 
   /// Second half of claim().
   /// @returns true if the caller must make the party runnable.
   [[nodiscard]] bool wake(wake_cause cause) noexcept {
-    // release: publishes what the winner handed over to woken()/cause(). acquire: pairs with park(), so that the saved
-    // registers are visible to whom the caller makes the party runnable for.
-    return (word_.fetch_or(woken_bit | encode(cause), acq_rel) & parked_bit) != 0;
+    auto seen = word_.load(relaxed);
+    // release: publishes what the winner handed over to has_ended()/cause(). acquire: pairs with park(), so that the
+    // saved registers are visible to whom the caller makes the party runnable for.
+    while (!word_.compare_exchange_weak(seen, ended(seen, cause), acq_rel, relaxed)) {
+    }
+    return (seen & parked_bit) != 0;
   }
 
   /// claim() and wake() at once, for who has nothing to hand over.
-  [[nodiscard]] outcome notify(wake_cause cause) noexcept { return close(claimed_bit | woken_bit | encode(cause)); }
+  [[nodiscard]] outcome notify(wait_key wait, wake_cause cause) noexcept {
+    auto seen = word_.load(relaxed);
+    do {
+      if (!is_open(seen, wait)) return outcome::lost;
+      // release: publishes what the winner did before to the party; acquire: pairs with park(), as in wake().
+    } while (!word_.compare_exchange_weak(seen, ended(seen, cause), acq_rel, relaxed));
+    return (seen & parked_bit) != 0 ? outcome::runnable : outcome::won;
+  }
+
+  /// The same, whichever wait it is that the party is parked in.  @returns `runnable`, or `lost` where it is not parked
+  [[nodiscard]] outcome notify_parked(wake_cause cause) noexcept {
+    auto seen = word_.load(relaxed);
+    do {
+      if ((seen & (parked_bit | claimed_bit)) != parked_bit) return outcome::lost;
+      // As in notify().
+    } while (!word_.compare_exchange_weak(seen, ended(seen, cause), acq_rel, relaxed));
+    return outcome::runnable;
+  }
 
   /// After the party's registers are saved: says that it may be made runnable. Once it has been said, the ticket may be
   /// gone.
   /// @returns false if the wait has ended already, or the party is to look: then the caller must make it runnable
-  [[nodiscard]] bool park() noexcept {
+  [[nodiscard]] bool park(wait_key wait) noexcept {
     auto seen = word_.load(acquire);  // pairs with wake() and poke(), for the caller that runs the party
     do {
-      if (goes_on(seen)) [[unlikely]]
+      if (goes_on(seen, wait)) [[unlikely]]
         return false;
       // release: publishes the saved registers to wake(). acquire: as above.
-    } while (!word_.compare_exchange_weak(seen, seen | parked_bit, acq_rel, acquire));
+    } while (!word_.compare_exchange_weak(seen, (seen & ~causes) | parked_bit | (wait.bits & mode), acq_rel, acquire));
     return true;
   }
 
@@ -102,10 +144,10 @@ public:
   [[nodiscard]] bool poke() noexcept {
     auto seen = word_.load(relaxed);
     for (;;) {
-      bool const unparks = (seen & (open_bit | heeds_bit | claimed_bit | parked_bit)) ==  //
-                           (open_bit | heeds_bit | parked_bit);
+      bool const unparks = (seen & (heeds_bit | claimed_bit | parked_bit)) == (heeds_bit | parked_bit);
       // release: publishes what was written before to heed_poke(). acquire: pairs with park().
-      if (word_.compare_exchange_weak(seen, (seen | poked_bit) & ~(unparks ? parked_bit : 0U), acq_rel, relaxed)) {
+      auto const next = (seen | poked_bit) & ~(unparks ? parked_bit | mode : 0U);
+      if (word_.compare_exchange_weak(seen, next, acq_rel, relaxed)) {
         return unparks;
       }
     }
@@ -128,42 +170,41 @@ public:
     return (word_.load(relaxed) & (cancel_bit | poked_bit | look_bit)) != 0;
   }
 
-  /// Whether there is no need to park: the party has been woken, or poked in a wait that heeds that.
+  /// Whether there is no need to park: the wait has ended, or the party is to look first.
   /// acquire: pairs with wake() and notify().
-  [[nodiscard]] bool goes_on() const noexcept { return goes_on(word_.load(acquire)); }
+  [[nodiscard]] bool goes_on(wait_key wait) const noexcept { return goes_on(word_.load(acquire), wait); }
 
-  /// Whether somebody has ended the wait, or the party has been called to look; it may be parked still.  relaxed: a
-  /// hint
-  [[nodiscard]] bool ends() const noexcept {
+  /// Whether the wait has ended, or been claimed, or the party has been called to look; it may be parked still.
+  /// relaxed: a hint
+  [[nodiscard]] bool ends(wait_key wait) const noexcept {
     auto const seen = word_.load(relaxed);
-    return (seen & claimed_bit) != 0 || goes_on(seen);
+    return (seen & claimed_bit) != 0 || goes_on(seen, wait);
   }
 
-  /// True once the winner has woken the party.  acquire: pairs with wake() and notify().
-  [[nodiscard]] bool woken() const noexcept { return (word_.load(acquire) & woken_bit) != 0; }
+  /// acquire: pairs with wake() and notify().
+  [[nodiscard]] bool has_ended(wait_key wait) const noexcept { return has_ended(word_.load(acquire), wait); }
 
   /// Whether the party is parked in a wait that nobody has ended.  relaxed: for snapshots, a hint.
-  [[nodiscard]] bool parked() const noexcept {
-    return (word_.load(relaxed) & (open_bit | parked_bit | woken_bit)) == (open_bit | parked_bit);
-  }
+  [[nodiscard]] bool parked() const noexcept { return (word_.load(relaxed) & parked_bit) != 0; }
 
-  /// How the last wait ended.  acquire: pairs with wake() and notify().
+  /// How the last wait ended; while the party is parked, and when it has been called to look, `notified`.
+  /// acquire: pairs with wake() and notify().
   [[nodiscard]] wake_cause cause() const noexcept {
     return static_cast<wake_cause>((word_.load(acquire) >> cause_shift) & 3U);
   }
 
-  /// Sets the sticky flag, and ends an open cancellable wait. Only the first reason counts.
+  /// Sets the sticky flag, and ends the cancellable wait of a party that is parked. Only the first reason counts.
+  /// @returns `runnable` or `lost`
   [[nodiscard]] outcome request_cancel(cancel_reason reason) noexcept {
     auto seen = word_.load(relaxed);
     for (;;) {
       if ((seen & cancel_bit) != 0) return outcome::lost;
       auto next = seen | cancel_bit | (static_cast<std::uint32_t>(reason) << reason_shift);
-      bool const ends = (seen & (open_bit | cancellable_bit | claimed_bit)) == (open_bit | cancellable_bit);
-      if (ends) next |= claimed_bit | woken_bit | encode(wake_cause::cancelled);
+      bool const ends = (seen & (parked_bit | cancellable_bit | claimed_bit)) == (parked_bit | cancellable_bit);
+      if (ends) next = ended(next, wake_cause::cancelled);
       // release: publishes what the canceller did before to reason(), start() and cause(). acquire: pairs with park().
       if (!word_.compare_exchange_weak(seen, next, acq_rel, relaxed)) continue;
-      if (!ends) return outcome::lost;
-      return (seen & parked_bit) != 0 ? outcome::runnable : outcome::won;
+      return ends ? outcome::runnable : outcome::lost;
     }
   }
 
@@ -192,12 +233,13 @@ public:
 
   /// The fiber is not to start, though nobody has cancelled it. By who is about to run it for the first time.
   void refuse() noexcept { word_.fetch_or(refused_bit, relaxed); }
-  /// Until its first wait.
   [[nodiscard]] bool refused() const noexcept { return (word_.load(relaxed) & refused_bit) != 0; }
 
   /// The word itself, for an OS thread that sleeps on it.
   [[nodiscard]] auto& word() noexcept { return word_; }
-  static constexpr std::uint32_t woken_bit = 1U << 12;
+  [[nodiscard]] static constexpr bool has_ended(std::uint32_t seen, wait_key wait) noexcept {
+    return ((seen ^ wait.bits) & ended_bit) == 0;
+  }
 
 private:
   static constexpr auto relaxed =
@@ -205,49 +247,49 @@ private:
   static constexpr auto acquire = std::memory_order_acquire;
   static constexpr auto acq_rel = std::memory_order_acq_rel;
 
-  //  15 refused | 14..13 cause | 12 woken | 11 claimed | 10 parked | 9 heeds | 8 cancellable | 7 open |
+  // 15 refused | 14..13 cause | 12 | 11 claimed | 10 parked | 9 heeds | 8 cancellable | 7 ended |
   //                                                  6 relayed | 5 look | 4 poked | 3..1 reason | 0 cancel
-  static constexpr std::uint32_t cancel_bit = 1U << 0;       // request_cancel() sets it; nobody clears it
-  static constexpr unsigned reason_shift = 1;                // set together with cancel
-  static constexpr std::uint32_t poked_bit = 1U << 4;        // poke() sets it; heed_poke() clears it
-  static constexpr std::uint32_t look_bit = 1U << 5;         // the party sets and clears it
-  static constexpr std::uint32_t relayed_bit = 1U << 6;      // set_relayed() sets it; nobody clears it
-  static constexpr std::uint32_t open_bit = 1U << 7;         // begin() sets it, and clears all to its left
-  static constexpr std::uint32_t cancellable_bit = 1U << 8;  // only beside open: the own scope's cancellation ends it
-  static constexpr std::uint32_t heeds_bit = 1U << 9;        // only beside open: a poke interrupts it
-  static constexpr std::uint32_t parked_bit = 1U << 10;      // park(); poke() takes it back
-  static constexpr std::uint32_t claimed_bit = 1U << 11;     // the one winner
-  static constexpr unsigned cause_shift = 13;                // set together with woken
-  static constexpr std::uint32_t refused_bit = 1U << 15;     // refuse() sets it
-  static constexpr std::uint32_t sticky = open_bit - 1U;
+  static constexpr std::uint32_t cancel_bit = 1U << 0;   // request_cancel() sets it; nobody clears it
+  static constexpr unsigned reason_shift = 1;            // set together with cancel
+  static constexpr std::uint32_t poked_bit = 1U << 4;    // poke() sets it; heed_poke() clears it
+  static constexpr std::uint32_t look_bit = 1U << 5;     // the party sets and clears it
+  static constexpr std::uint32_t relayed_bit = 1U << 6;  // set_relayed() sets it; nobody clears it
+  static constexpr std::uint32_t ended_bit = 1U << 7;    // changes with the end of each wait
+  static constexpr std::uint32_t cancellable_bit = 1U
+                                                   << 8;  // beside parked: the own scope's cancellation ends the wait
+  static constexpr std::uint32_t heeds_bit = 1U << 9;     // beside parked: a poke interrupts it
+  static constexpr std::uint32_t parked_bit = 1U << 10;   // park(); poke() and the end of the wait take it back
+  static constexpr std::uint32_t claimed_bit = 1U << 11;  // the one winner's, until it ends the wait
+  static constexpr unsigned cause_shift = 13;             // set with the end; park() clears it
+  static constexpr std::uint32_t causes = 3U << cause_shift;
+  static constexpr std::uint32_t refused_bit = 1U << 15;  // refuse() sets it
+  static constexpr std::uint32_t mode = cancellable_bit | heeds_bit;
+  static constexpr std::uint32_t key_bit = 1U << 16;  // in a key alone, which is so never 0
 
-  static constexpr bool goes_on(std::uint32_t seen) noexcept {
-    return (seen & woken_bit) != 0 || (seen & (poked_bit | heeds_bit | claimed_bit)) == (poked_bit | heeds_bit);
+  static constexpr bool is_open(std::uint32_t seen, wait_key wait) noexcept {
+    return ((seen ^ wait.bits) & (ended_bit | claimed_bit)) == ended_bit;  // a key is never claimed
+  }
+  static constexpr bool goes_on(std::uint32_t seen, wait_key wait) noexcept {
+    if (has_ended(seen, wait)) return true;
+    bool const struck = (seen & cancel_bit) != 0 && (wait.bits & cancellable_bit) != 0;
+    bool const called = (seen & poked_bit) != 0 && (wait.bits & heeds_bit) != 0;
+    return (struck || called) && (seen & claimed_bit) == 0;
+  }
+  static constexpr std::uint32_t ended(std::uint32_t seen, wake_cause cause) noexcept {
+    constexpr auto of_a_wait = mode | parked_bit | claimed_bit | causes;
+    return ((seen ^ ended_bit) & ~of_a_wait) | (static_cast<std::uint32_t>(cause) << cause_shift);
   }
 
-  static constexpr std::uint32_t encode(wake_cause cause) noexcept {
-    return static_cast<std::uint32_t>(cause) << cause_shift;
-  }
-
-  bool open(std::uint32_t bits, std::uint32_t refused_by) noexcept {
-    auto seen = word_.load(relaxed);
-    do {
-      if ((seen & refused_by) != 0) return false;
-      // A read-modify-write, because a cancellation may arrive at the same time, and must not be overwritten.
-      // relaxed: it publishes nothing, for who claims has found the party through a list whose lock orders that, and
-      // who cancels looks at nothing but this word. It reads nothing either: who is refused learns why from reason() or
-      // by heed_poke(), which acquire.
-    } while (!word_.compare_exchange_weak(seen, (seen & sticky) | open_bit | bits, relaxed, relaxed));
-    return true;
-  }
-
-  outcome close(std::uint32_t bits) noexcept {
-    auto seen = word_.load(relaxed);
-    do {
-      if ((seen & (open_bit | claimed_bit)) != open_bit) return outcome::lost;
-      // release: publishes what the winner did before to the party; acquire: pairs with park(), as in wake().
-    } while (!word_.compare_exchange_weak(seen, seen | bits, acq_rel, relaxed));
-    return (seen & parked_bit) != 0 ? outcome::runnable : outcome::won;
+  wait_key open(std::uint32_t bits, std::uint32_t refused_by) noexcept {
+    // relaxed: who ended the last wait has been seen by has_ended(). Who is refused learns why from reason() or by
+    // heed_poke(), which acquire.
+    auto const seen = word_.load(relaxed);
+    if ((seen & (refused_by | claimed_bit)) != 0) [[unlikely]] {
+      if ((seen & refused_by) != 0) return {};
+      // The party claimed its last wait itself, so as not to wait, and nobody knows of it any more.
+      (void)word_.fetch_and(~claimed_bit, relaxed);
+    }
+    return {((seen ^ ended_bit) & ended_bit) | bits | key_bit};
   }
 
   typename Atomics::template atomic<std::uint32_t> word_{0};

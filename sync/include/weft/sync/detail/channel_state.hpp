@@ -224,6 +224,36 @@ public:
     return true;
   }
 
+  /// put() where, besides, a receiver stands in line, and take() where, without a buffer, a sender does.
+  [[gnu::always_inline]] bool give_by_bias(T& value, typename lock_type::party who, woken& then) noexcept
+    requires is_nothrow
+  {
+    typename lock_type::bias_section const held{lock, who};
+    if (!held || is_closed(held)) [[unlikely]]
+      return false;
+    node* const receiver = receivers.claim_first();
+    if (receiver == nullptr) [[unlikely]]
+      return false;
+    then.wake(*receiver->owner);
+    static_cast<slot*>(receiver->place)->emplace(std::move(value));
+    receiver->end = fate::done;
+    return true;
+  }
+  [[gnu::always_inline]] bool receive_by_bias(slot& into, typename lock_type::party who, woken& then) noexcept
+    requires is_nothrow
+  {
+    typename lock_type::bias_section const held{lock, who};
+    if (!held) [[unlikely]]
+      return false;
+    node* const sender = senders.claim_first();
+    if (sender == nullptr) [[unlikely]]
+      return false;
+    then.wake(*sender->owner);
+    into.emplace(std::move(value_of(*sender)));
+    sender->end = fate::done;
+    return true;
+  }
+
   // --- without the lock ---
 
   /// Of a sender. If it has been told to try again, a place in the ring is kept for it; when it has tried, or leaves

@@ -14,9 +14,8 @@ using channel_lock = basic_biased_lock<>;
 
 /// Whether a call with this deadline is only to try.
 [[nodiscard]] bool channel_only_tries(time_point deadline) noexcept;
-/// Waits until somebody has decided the fate of `node`, which is in `line`.
-/// @returns false if `deadline` passed first  @throws cancelled; in both cases the node is out again
-bool wait_in_channel(channel_lock& lock, channel_line& line, channel_node& node, waiter& self, time_point deadline);
+/// Takes `node` out of `line`: nobody has decided its fate, and for `cause` nobody will.  @throws cancelled
+void leave_channel(channel_lock& lock, channel_line& line, channel_node& node, waiter const& self, wake_cause cause);
 /// Wakes those who were in line when the channel was closed.
 void wake_closed(channel_node* claimed) noexcept;
 [[noreturn]] void throw_channel_closed();
