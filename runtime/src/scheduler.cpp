@@ -145,14 +145,6 @@ scheduler::~scheduler() {
   if (options.debug) wait_graph::end_use();
 }
 
-[[gnu::noinline]] void scheduler::make_runnable(fiber_record& fiber, placement where) noexcept {
-  worker* const w = entry_worker();
-  if (w == nullptr || &w->home != this) return make_runnable_from_outside(fiber);
-  under_identity const scheduler_code{w->identity, &fiber};
-  if (w->current != nullptr) return w->enqueue_woken(fiber, where);
-  w->enqueue(fiber, where);
-}
-
 [[gnu::noinline]] void scheduler::make_runnable_from_outside(fiber_record& fiber) noexcept {
   expect_not_forked();
   if (world != nullptr && fiber.last_worker != fiber_record::no_worker && world->closed()) {

@@ -45,8 +45,7 @@ public:
   /// All fibers must have ended.
   ~scheduler();
 
-  /// Queues a ready fiber from any thread.
-  void make_runnable(fiber_record& fiber, placement where) noexcept;
+  /// Queues a ready fiber of this scheduler. Any thread that is not one of its workers.
   void make_runnable_from_outside(fiber_record& fiber) noexcept;
   /// New work lies in some queue: wakes a worker if one sleeps and none searches.
   void wake_one() noexcept {

@@ -375,7 +375,7 @@ void submit(fiber_record& record, scheduler* home, spawn_options const& options,
   if (prepared != nullptr) prepared(record);
   if (!inside) {
     home->entrance.note_begin();
-    home->make_runnable(record, placement::back);
+    home->make_runnable_from_outside(record);
     return;
   }
   if (options.start != start::eager || self == nullptr) {

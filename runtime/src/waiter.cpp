@@ -61,8 +61,6 @@ void tell_world(char const* what, std::uint64_t number, std::int64_t detail) noe
   world->happens(what, number, detail);
 }
 
-void make_runnable(fiber_record& fiber, placement where) noexcept { fiber.home->make_runnable(fiber, where); }
-
 time_point deadline_after(std::chrono::nanoseconds d) noexcept {
   worker const* const w = current_worker();
   environment* const world = w != nullptr ? w->home.world : nullptr;
@@ -75,14 +73,14 @@ time_point deadline_after(std::chrono::nanoseconds d) noexcept {
 
 /// The calls come last, so that it needs no frame.
 [[gnu::noinline]] waiter::waiter(char const* reason, cancellation mode) : reason_(reason) {
-  detail::worker const* const w = detail::entry_worker();
+  detail::worker* const w = detail::entry_worker();
+  on_ = w;
   fiber_ = w != nullptr ? w->current.get() : nullptr;
   if (fiber_ == nullptr) [[unlikely]] {
     begin_on_thread(w != nullptr, mode);
     return;
   }
   ticket_ = &fiber_->ticket;
-  timer_.owner = this;
   // A wait made while an exception unwinds the stack ignores the scopes that were entered before: destructors may wait.
   // The worker knows where its thread's exceptions are.
   bool const heeds = mode == cancellation::heeded;
@@ -104,9 +102,7 @@ time_point deadline_after(std::chrono::nanoseconds d) noexcept {
 }
 
 waiter::waiter(char const* reason, detail::fiber_record& fiber, detail::wait_key key) noexcept
-    : ticket_(&fiber.ticket), fiber_(&fiber), key_(key), reason_(reason) {
-  timer_.owner = this;
-}
+    : ticket_(&fiber.ticket), fiber_(&fiber), on_(nullptr), key_(key), reason_(reason) {}
 
 void waiter::begin_attentively() {
   auto const here = detail::current_context();
@@ -133,20 +129,38 @@ void waiter::begin_attentively() {
 
 wake_cause waiter::end_wait(time_point deadline) noexcept { return finish_wait(deadline); }
 
+/// For dumps: a literal, which needs no publishing.
+[[gnu::always_inline]] inline void waiter::tell_wait(detail::worker const& w) const noexcept {
+  detail::fiber_record& self = *fiber_;
+  self.waits_for.store(reason_, std::memory_order_relaxed);
+  self.waits_since = w.last_milliseconds();
+}
+
 [[gnu::noinline]] wake_cause waiter::wait(time_point deadline) noexcept {
+  if (fiber_ == nullptr || deadline != never || limit_ != never) return wait_in_time(deadline);
+  detail::worker* const w = detail::entry_worker();
+  tell_wait(*w);
+  detail::worker::park(w, *fiber_, key_);
+  auto const seen = ticket_->word().load(std::memory_order_acquire);  // pairs with wake() and notify()
+  if (!detail::wait_ticket::has_ended(seen, key_)) [[unlikely]]
+    return end_wait(deadline);
+  fiber_->waits_for.store(nullptr, std::memory_order_relaxed);
+  return detail::wait_ticket::cause(seen);
+}
+
+[[gnu::noinline]] wake_cause waiter::wait_in_time(time_point deadline) noexcept {
   if (fiber_ == nullptr) return wait_on_thread(deadline);
   detail::worker* const w = detail::entry_worker();
-  fiber_->waits_for.store(reason_, std::memory_order_relaxed);  // for dumps: a literal, which needs no publishing
-  std::uint32_t since = 0;
-  {
-    detail::under_identity const scheduler_code{w->identity};
-    since = w->last_milliseconds();
-  }
-  fiber_->waits_since = since;
+  tell_wait(*w);
   limited_ = limit_ < deadline;
-  if (auto const until = std::min(deadline, limit_); until != never) w->timers.arm(timer_, until);
+  if (auto const until = std::min(deadline, limit_); until != never) arm(w->timers, until);
   detail::worker::park(w, *fiber_, key_);
   return finish_wait(deadline);
+}
+
+void waiter::arm(detail::timer_wheel& in, time_point until) noexcept {
+  timer_.owner = this;
+  in.arm(timer_, until);
 }
 
 /// The fiber has been poked out of its parking, and its wait is still open.
@@ -167,7 +181,7 @@ void waiter::look_and_wait_on(time_point deadline) noexcept {
       return;
     }  // otherwise somebody has claimed the wait, and is about to wake us
     detail::worker* const w = detail::current_worker();
-    if (until != never) w->timers.arm(timer_, until);
+    if (until != never) arm(w->timers, until);
     detail::worker::park(w, *fiber_, wait);
   } while (!ticket_->has_ended(key_));
 }
@@ -212,9 +226,8 @@ void waiter::rethrow(wake_cause cause) const {
   if (cause == wake_cause::cancelled) detail::throw_cancelled();
 }
 
-void waiter::wake(placement where) noexcept {
+void waiter::end_claimed(placement where) noexcept {
   detail::fiber_record* const fiber = fiber_;
-  if (only_to_run_) return detail::make_runnable(*fiber, where);
   void* const word = &ticket_->word();
   bool const runnable = ticket_->wake(wake_cause::notified);
   // A thread's waiter may be gone by now; waking an address that nobody sleeps on does nothing.

@@ -121,18 +121,18 @@ void worker::abandon() noexcept {
   return fiber;
 }
 
-/// What runs next here where it is in the slot, and nothing else is to be seen to; else null. Who waits has often just
-/// woken another.
+/// Whether what runs next here is what is in the slot, and nothing else is to be seen to.
+[[gnu::always_inline]] inline bool worker::slot_is_next() const noexcept {
+  fiber_record const* const waiting = slot_.look();
+  return waiting != nullptr && waiting != joiner_ && slot_turns_ < slot_turns && returning.empty() &&
+         !tick_in_sight(ticks_);
+}
+
+/// What runs next here if slot_is_next(), else null.
 [[gnu::always_inline]] inline fiber_record* worker::pick_in_slot() noexcept {
-  auto const ticks = ticks_.get();
-  fiber_record* const waiting = slot_.look();
-  bool const plain = waiting != nullptr && waiting != joiner_ && (ticks & glance_mask) != 1 && returning.empty() &&
-                     slot_turns_ < slot_turns;
-  if (!plain) return nullptr;
-  fiber_record* const fiber = slot_.take();
-  if (fiber == nullptr) [[unlikely]]  // a thief was there first
-    return nullptr;
-  ticks_ = ticks - 1;
+  fiber_record* const fiber = slot_is_next() ? slot_.take() : nullptr;
+  if (fiber == nullptr) return nullptr;  // or a thief was there first
+  ticks_ = ticks_ - 1;
   ++slot_turns_;
   return fiber;
 }
@@ -196,12 +196,30 @@ fiber_record* worker::pick_next() noexcept { return pick_in_line(); }
   if (fiber_record* const pushed_out = slot_.replace(&fiber)) push(*pushed_out);
 }
 
+/// Nobody is there to be called for help.
+[[gnu::always_inline]] inline bool worker::put_woken(fiber_record& fiber, placement where) noexcept {
+  bool const plain = where == placement::next && slot_.look() == nullptr && steals_ && !fiber.pinned &&
+                     !home.idle.wanted();
+  if (plain) slot_.put(&fiber);
+  return plain;
+}
+
+[[gnu::noinline]] void make_runnable(fiber_record& fiber, placement where) noexcept {
+  worker* const w = entry_worker();
+  if (w == nullptr || &w->home != fiber.home) return fiber.home->make_runnable_from_outside(fiber);
+  under_identity const scheduler_code{w->identity, &fiber};
+  if (w->put_woken(fiber, where)) [[likely]]
+    return;
+  if (w->current != nullptr) return w->enqueue_woken(fiber, where);
+  w->enqueue(fiber, where);
+}
+
 /// Who wakes another is often about to wait itself, and this worker then runs the other sooner than a sleeper could be
 /// woken, at the price of a system call, to do it. So where that one is next, and a sleeper looks at the neighbours
 /// before long in any case, help is called only when the running fiber has stopped and there is more to do. (Tokio
 /// never calls for what is in its LIFO slot; Go always does.) Where the running fiber turned out to go on for long, the
 /// next few are not put off; where it did not, the next few are not timed, for the clock costs as much as the wake-up.
-void worker::enqueue_woken(fiber_record& fiber, placement where) noexcept {
+[[gnu::noinline]] void worker::enqueue_woken(fiber_record& fiber, placement where) noexcept {
   bool const soon = where == placement::next || (where == placement::back && ring_.size() == 0);
   if (!soon || !steals_ || fiber.pinned) [[unlikely]]
     return enqueue(fiber, where);
@@ -352,10 +370,10 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::land(void* from, 
 
 /// Makes `fiber` the running one.  @returns the context to jump to
 WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void* worker::enter(fiber_record& fiber) noexcept {
+  void* const saved = fiber.context;
   current = &fiber;
   fiber.last_worker = index;
   sanitizer_release(&fiber);
-  void* const saved = fiber.context;
   if (saved == nullptr) {
     clear_whole(*exceptions_);  // the record's has just been constructed in parts
     return fiber.place->context;
@@ -384,10 +402,29 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::suspend(worker* w
     clear_whole(*w->exceptions_);
     bounds = w->own_stack_;
   }
-  announce_switch(&self->place->fake_stack, bounds);
+  leave_for(to, bounds, w, *self, likely);
+}
+
+/// The last of suspend().
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::leave_for(void* to, stack_bounds bounds, worker* w,
+                                                                         fiber_record& self, after likely) noexcept {
+  announce_switch(&self.place->fake_stack, bounds);
   transfer const t = jump(to, w);
-  complete_switch(self->place->fake_stack);
+  complete_switch(self.place->fake_stack);
   static_cast<worker*>(t.data)->land(t.fctx, likely);
+}
+
+/// suspend() for where the next fiber has been found to be saved at `context`. Not under a sanitizer.
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::resume(worker* w, fiber_record& self, fiber_record& next,
+                                                                      void* context, after then) noexcept {
+  auto& exceptions = *w->exceptions_;
+  copy_whole(self.exceptions, exceptions);
+  w->left_ = &self;
+  w->then_ = then;
+  w->current = &next;
+  next.last_worker = w->index;
+  copy_whole(exceptions, next.exceptions);
+  leave_for(context, {}, w, self, then);
 }
 
 /// Runs `fiber` from beginning to end, on the stack that we are on.
@@ -556,10 +593,11 @@ WEFT_UNINSTRUMENTED void worker::yield(worker* w, fiber_record& self) noexcept {
   if (next == nullptr) [[unlikely]]
     return yield_slowly(w, self, nullptr);
   w->ticks_ = ticks - 1;
-  if (next->context == nullptr) [[unlikely]]
+  void* const context = next->context;
+  if (context == nullptr) [[unlikely]]
     return yield_slowly(w, self, next);
   w->prefetch_following(2);
-  suspend(w, &self, next, after::requeue_here, after::requeue_here);
+  resume(w, self, *next, context, after::requeue_here);
 }
 
 /// The lease of the ring is used up.
@@ -584,13 +622,34 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber
   if constexpr (sanitized) go_on_as(self);
 }
 
+/// Who waits has often just woken another, which is next. As in yield().
 WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self, wait_key wait) noexcept {
-  if (self.ticket.goes_on(wait)) return;
-  if (self.joiner_aside) [[unlikely]]
-    open_aside_join(self);
+  bool const plain = !sanitized && !self.joiner_aside && !w->help_put_off_ && w->slot_is_next() &&
+                     !self.ticket.goes_on(wait);
+  if (!plain) return park_slowly(w, self, wait, nullptr);
+  fiber_record* const next = w->slot_.take_simply();
+  if (next == nullptr) [[unlikely]]
+    return park_slowly(w, self, wait, nullptr);
+  w->ticks_ = w->ticks_ - 1;
+  ++w->slot_turns_;
+  void* const context = next->context;
+  if (context == nullptr) [[unlikely]]
+    return park_slowly(w, self, wait, next);
+  w->left_key_ = wait;
+  resume(w, self, *next, context, after::park);
+}
+
+/// @param next  what is to run, if that has been decided
+WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::park_slowly(worker* w, fiber_record& self, wait_key wait,
+                                                               fiber_record* next) noexcept {
+  if (next == nullptr) {
+    if (self.ticket.goes_on(wait)) return;
+    if (self.joiner_aside) [[unlikely]]
+      open_aside_join(self);
+  }
   sanitizer_release(&w->home);  // for a guest's thread, which goes on after us
   w->identity.enter_on_fiber_stack();
-  fiber_record* next = w->pick_in_slot();
+  if (next == nullptr) next = w->pick_in_slot();
   if (next == nullptr) {
     next = w->pick_next();
     w->prefetch_following(5);  // of many that are woken at once, each has long been out of the cache

@@ -63,6 +63,8 @@ public:
   void enqueue_new(fiber_record& fiber) noexcept;
   /// The same for one that the running fiber has woken.
   void enqueue_woken(fiber_record& fiber, placement where) noexcept;
+  /// enqueue_woken() where that takes no more than to fill the slot.  @returns false, having done nothing, elsewhere
+  [[nodiscard]] bool put_woken(fiber_record& fiber, placement where) noexcept;
   /// Ready fibers here. A hint.
   [[nodiscard]] std::size_t queued() const noexcept { return ring_.size() + ordered_.size(); }
   /// Whether a fiber waits for this worker's time. A hint.
@@ -142,7 +144,10 @@ private:
 
   static void yield_leasing(worker* w, fiber_record& self) noexcept;
   static void yield_slowly(worker* w, fiber_record& self, fiber_record* next) noexcept;
+  static void park_slowly(worker* w, fiber_record& self, wait_key wait, fiber_record* next) noexcept;
   static void suspend(worker* w, fiber_record* self, fiber_record* next, after then, after likely) noexcept;
+  static void resume(worker* w, fiber_record& self, fiber_record& next, void* context, after then) noexcept;
+  static void leave_for(void* to, stack_bounds bounds, worker* w, fiber_record& self, after likely) noexcept;
   void settle(void* from, after then) noexcept;
   void land(void* from, after likely) noexcept;
   void arrive(void* from) noexcept;
@@ -154,6 +159,7 @@ private:
   fiber_record* pick_next() noexcept;
   bool tick_in_sight(std::uint32_t ticks) const noexcept;
   fiber_record* pick_in_line() noexcept;
+  bool slot_is_next() const noexcept;
   fiber_record* pick_in_slot() noexcept;
   fiber_record* pick_slowly() noexcept;
   fiber_record* pick_outside_ring() noexcept;
@@ -268,7 +274,7 @@ private:
   time_point leave_at_ = never;               // of a guest: when its turn ends
   bool leaving_ = false;                      // its turn is over
   bool parked_ = false;                       // between two turns, with nothing ready
-  std::uint32_t now_in_ms_ = 0;               // as now_
+  published<std::uint32_t> now_in_ms_{};      // as now_
   wait_key left_key_{};                       // of the fiber in left_, which waits
 };
 

@@ -3,7 +3,7 @@
 /// arrives once, with what was written to it; nobody waits for good; a cancelled receiver has taken nothing. With room
 /// for one value and without; with the lock given on bias as soon as it can be.
 ///
-/// The parts of channel<T> around detail/channel_state.hpp, send_slowly() and receive_slowly(), are written out here:
+/// The parts of channel<T> around detail/channel_state.hpp, wait_to_send() and wait_to_receive(), are written out here:
 /// change one, change the other.
 
 #include <weft/sync/detail/channel_state.hpp>
@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <new>
 #include <optional>
+#include <utility>
 
 // Relacy replaces the ordinary operators, and the library's own of this form would not lead to them.
 void operator delete(void* memory, std::size_t) noexcept { ::operator delete(memory); }
@@ -78,6 +79,8 @@ private:
       if (channel_.put_by_bias(value, who(0))) return true;
       typename state::woken then;
       if (channel_.give_by_bias(value, who(0), then)) return true;
+      place.owner = &sender_;
+      if (channel_.line_up_sender(place, who(0))) return false;
     }
     typename state::woken then;
     typename state::section held{channel_.lock, who(0)};
@@ -97,22 +100,16 @@ private:
     if (!self.begin()) return false;
     if constexpr (state::is_nothrow) {
       auto* const as = who(&self == &patient_ ? 1 : 2);
-      bool taken = false;
-      {
-        typename state::woken then;
-        taken = channel_.capacity() != 0 ? channel_.take_by_bias(value, as) : channel_.receive_by_bias(value, as, then);
+      if (channel_.capacity() != 0) {
+        if (channel_.take_by_bias(value, as)) return count(value);
+      } else if (node const* const sender = channel_.claim_sender_by_bias(as)) {
+        value.emplace(std::move(state::value_of(*sender)));
+        sender->owner->wake(placement::next);
+        return count(value);
       }
-      if (taken) return count(value);
     }
-    {
-      typename state::woken then;
-      typename state::section held{channel_.lock, who(&self == &patient_ ? 1 : 2)};
-      auto const result = channel_.take(held, value, then);
-      if (result == step::closed) return false;
-      if (result == step::done) return count(value);
-      held.count(who(&self == &patient_ ? 1 : 2));
-      place.owner = &self;
-      channel_.receivers.push_back(place);
+    if (auto const result = line_up(self, value, place); result != step::must_wait) {
+      return result == step::done && count(value);
     }
     if (self.wait() == wake_cause::notified) {
       RL_ASSERT(place.end == (value ? fate::done : fate::closed));
@@ -124,6 +121,22 @@ private:
     }
     RL_ASSERT(!value);
     return false;
+  }
+
+  step line_up(Waiter& self, std::optional<message>& value, node& place) {
+    auto* const as = who(&self == &patient_ ? 1 : 2);
+    place.owner = &self;
+    if constexpr (state::is_nothrow) {
+      if (channel_.line_up_receiver(place, as)) return step::must_wait;
+    }
+    typename state::woken then;
+    typename state::section held{channel_.lock, as};
+    auto const result = channel_.take(held, value, then);
+    if (result == step::must_wait) {
+      held.count(as);
+      channel_.receivers.push_back(place);
+    }
+    return result;
   }
 
   bool count(std::optional<message> const& value) {

@@ -59,7 +59,11 @@ private:
 
   void own() {
     for (item& i : items_) {
-      if (rl::rand(2) == 0) accept(slot_->take());
+      switch (rl::rand(3)) {
+        case 0: accept(slot_->take()); break;
+        case 1: accept(slot_->take_simply()); break;
+        default: break;
+      }
       if (slot_->look() == nullptr) {
         put(i, [&] { slot_->put(&i); });
       } else {
@@ -67,7 +71,8 @@ private:
       }
       // The same one again, which a thief may have had.
       if (rl::rand(2) == 0) {
-        item* const mine = slot_->take();
+        item* mine = slot_->take_simply();
+        if (mine == nullptr) mine = slot_->take();
         accept(mine);
         if (mine != nullptr) put(*mine, [&] { slot_->put(mine); });
       }

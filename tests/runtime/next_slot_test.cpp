@@ -38,6 +38,12 @@ TEST_CASE("a theft that the owner has yet to notice hides nothing, and is notice
   CHECK(!one->waits());
   CHECK(one->steal() == nullptr);
   SECTION("it takes") { CHECK(one->take() == nullptr); }
+  SECTION("it takes simply, which leaves the theft to be noticed") {
+    CHECK(one->take_simply() == nullptr);
+    CHECK(one->look() == &first);
+    CHECK(one->steal() == nullptr);
+    CHECK(one->take() == nullptr);
+  }
   SECTION("it replaces") {
     CHECK(one->replace(&second) == nullptr);
     CHECK(one->take() == &second);
@@ -50,6 +56,17 @@ TEST_CASE("a theft that the owner has yet to notice hides nothing, and is notice
   CHECK(one->look() == nullptr);
   one->put(&second);
   CHECK(one->steal() == &second);
+}
+
+TEST_CASE("what nobody has stolen is taken simply, where there is an asymmetric barrier", "[slot]") {
+  auto const one = std::make_unique<slot>();
+  item first;
+  CHECK(one->take_simply() == nullptr);
+  one->put(&first);
+  bool const simple = weft::detail::std_atomics::barrier::asymmetric();
+  CHECK(one->take_simply() == (simple ? &first : nullptr));
+  CHECK(one->look() == (simple ? nullptr : &first));
+  CHECK(one->take() == (simple ? nullptr : &first));
 }
 
 TEST_CASE("each that is put is taken, pushed out or stolen once", "[slot][stress]") {
@@ -87,7 +104,11 @@ TEST_CASE("each that is put is taken, pushed out or stolen once", "[slot][stress
       consume(one->replace(&items[put]));
     }
     if (random() % 16 == 0) std::this_thread::yield();
-    if (random() % 2 == 0) consume(one->take());
+    switch (random() % 4) {
+      case 0: consume(one->take()); break;
+      case 1: consume(one->take_simply()); break;
+      default: break;
+    }
   }
   while (out.load(std::memory_order_relaxed) < count) consume(one->take());
   for (auto& thief : thieves) thief.join();

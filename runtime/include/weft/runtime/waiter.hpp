@@ -46,6 +46,11 @@ enum class cancellation : bool { ignored, heeded };
 /// ready; or, as a joiner, where the scheduler thinks best.
 enum class placement : std::uint8_t { back, next, prompt, joiner };
 
+namespace detail {
+/// Queues a fiber that has become ready. Any thread.
+void make_runnable(fiber_record& fiber, placement where) noexcept;
+}  // namespace detail
+
 /// One wait of the calling fiber or thread. Automatic storage; used once.
 class waiter {
 public:
@@ -70,10 +75,14 @@ public:
     return true;
   }
   /// Ends the wait after a successful claim(). The waiter may be gone when this returns.
-  void wake(placement where = placement::back) noexcept;
+  void wake(placement where = placement::back) noexcept {
+    only_to_run_ ? detail::make_runnable(*fiber_, where) : end_claimed(where);
+  }
   /// claim() and wake() in one.  @returns false if the claim was lost.
   bool notify(placement where = placement::back, wake_cause cause = wake_cause::notified) noexcept;
 
+  /// The worker on which it was made, or null for a thread; until wait(), it is the one that runs this.
+  [[nodiscard]] detail::worker* on() const noexcept { return on_; }
   /// The waiting fiber, or null for a thread.
   [[nodiscard]] detail::fiber_record* fiber() const noexcept { return fiber_; }
 
@@ -85,14 +94,19 @@ private:
   waiter(char const* reason, detail::fiber_record& fiber, detail::wait_key key) noexcept;
   void begin_on_thread(bool on_worker, cancellation mode);
   void begin_attentively();
+  void end_claimed(placement where) noexcept;
+  wake_cause wait_in_time(time_point deadline) noexcept;
+  void tell_wait(detail::worker const& w) const noexcept;
   wake_cause finish_wait(time_point deadline) noexcept;
   wake_cause end_wait(time_point deadline) noexcept;
+  void arm(detail::timer_wheel& in, time_point until) noexcept;
   void look_and_wait_on(time_point deadline) noexcept;
   wake_cause wait_on_thread(time_point deadline) noexcept;
   void expire() noexcept;
 
-  detail::wait_ticket* ticket_ = nullptr;
-  detail::fiber_record* fiber_ = nullptr;
+  detail::wait_ticket* ticket_;
+  detail::fiber_record* fiber_;
+  detail::worker* on_;
   detail::wait_key key_;
   char const* reason_;
   time_point limit_ = never;  // the earliest deadline of a scope that counts

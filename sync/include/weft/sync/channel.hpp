@@ -5,6 +5,7 @@
 /// channels.
 
 #include <weft/runtime/clock.hpp>
+#include <weft/runtime/detail/jump_back.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/waiter.hpp>
 #include <weft/sync/detail/channel_state.hpp>
@@ -99,7 +100,7 @@ public:
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was taken.
   [[nodiscard]] std::optional<T> receive() {
-    if constexpr (std::is_trivially_copyable_v<T> && std::copy_constructible<T>) {
+    if constexpr (returns_in_parts) {
       return receive_in_parts();
     } else {
       return receive_as_it_is();
@@ -148,6 +149,8 @@ private:
   using state = detail::basic_channel_state<T>;
   using step = detail::channel_step;
   using fate = typename state::fate;
+  /// Such a value is returned in registers, if it is small.
+  static constexpr bool returns_in_parts = std::is_trivially_copyable_v<T> && std::copy_constructible<T>;
 
   /// One attempt, on `here`. By bias it has code of its own, out of line: a call costs little there, while the stores
   /// that it makes would have to reach the cache before the lock's exchange.
@@ -190,7 +193,12 @@ private:
     return state_.lock.biased() ? accept_knowing_bias(value, here) : accept_plainly(value);
   }
   bool accept_knowing_bias(std::optional<T>& value, detail::worker const* here) {
-    return state_.capacity() != 0 ? accept_by_bias(value, here) : meet_sender(value, here);
+    if (state_.capacity() != 0) return accept_by_bias(value, here);
+    if constexpr (state::is_nothrow) {
+      if (meet_sender(value, here)) [[likely]]
+        return true;
+    }
+    return accept_in_section(value, here);
   }
   bool accept_plainly(std::optional<T>& value) {
     typename state::woken then;
@@ -204,13 +212,16 @@ private:
     }
     return accept_in_section(value, here);
   }
-  [[gnu::noinline]] bool meet_sender(std::optional<T>& value, detail::worker const* here) {
-    if constexpr (state::is_nothrow) {
-      typename state::woken then;
-      if (state_.receive_by_bias(value, here, then)) [[likely]]
-        return true;
-    }
-    return accept_in_section(value, here);
+  /// @returns false, too, where it is not so simple
+  [[gnu::noinline]] bool meet_sender(std::optional<T>& value, detail::worker const* here) noexcept
+    requires(state::is_nothrow)
+  {
+    detail::channel_node const* const sender = state_.claim_sender_by_bias(here);
+    if (sender == nullptr) [[unlikely]]
+      return false;
+    value.emplace(std::move(state::value_of(*sender)));
+    sender->owner->wake(placement::next);
+    return true;
   }
   [[gnu::noinline]] bool accept_in_section(std::optional<T>& value, detail::worker const* here) {
     typename state::woken then;
@@ -250,17 +261,18 @@ private:
       if (!state_.lock.biased()) {
         std::optional<T> value;  // its address is not taken: it is not in memory
         if (accept_plainly(value)) return rebuilt(value);
+      } else if (state_.capacity() == 0) {
+        std::optional<T> value;
+        if (meet_sender(value, here)) [[likely]]
+          return std::optional<T>(std::in_place, *value);
       } else {
         std::optional<T> value;
-        if (accept_knowing_bias(value, here)) return rebuilt(value);
+        if (accept_by_bias(value, here)) return rebuilt(value);
       }
     }
-    return rebuilt(receive_after_wait());
-  }
-  [[gnu::noinline]] std::optional<T> receive_after_wait() {
     std::optional<T> value;
     (void)receive_slowly(value, never);
-    return value;
+    return rebuilt(value);
   }
   /// From its two parts. As a whole it would be copied by a load that is wider than the stores just made, which has to
   /// wait until those have reached the cache: as long as all the rest of a receive() takes.
@@ -271,8 +283,56 @@ private:
     return std::nullopt;
   }
 
-  [[gnu::noinline]] bool send_slowly(T& value, time_point deadline);
-  [[gnu::noinline]] bool receive_slowly(std::optional<T>& value, time_point deadline);
+  /// For who has opened a wait: puts it in line if it must wait.
+  step line_up_to_receive(detail::channel_node& node, detail::worker const* here) {
+    if constexpr (state::is_nothrow) {
+      if (state_.line_up_receiver(node, here)) [[likely]]
+        return step::must_wait;
+    }
+    return line_up_to_receive_in_section(node, here);
+  }
+  [[gnu::noinline]] step line_up_to_receive_in_section(detail::channel_node& node, detail::worker const* here) {
+    typename state::woken then;
+    typename state::section held{state_.lock, here};
+    auto const result = state_.take(held, *static_cast<std::optional<T>*>(node.place), then);
+    if (result != step::must_wait) return result;
+    held.count(here);
+    node.end == fate::again ? state_.receivers.push_front(node) : state_.receivers.push_back(node);
+    return result;
+  }
+  /// @throws channel_closed
+  step line_up_to_send(detail::channel_node& node, detail::worker const* here, typename state::place_for_next& next) {
+    if constexpr (state::is_nothrow) {
+      if (state_.line_up_sender(node, here)) [[likely]]
+        return step::must_wait;
+    }
+    return line_up_to_send_in_section(node, here, next);
+  }
+  [[gnu::noinline]] step line_up_to_send_in_section(detail::channel_node& node, detail::worker const* here,
+                                                    typename state::place_for_next& next) {
+    typename state::woken then;
+    typename state::section held{state_.lock, here};
+    auto const result = state_.put(held, *static_cast<T*>(node.place), then, next.told());
+    next.settle(held);
+    if (result == step::closed) detail::throw_channel_closed();
+    if (result == step::done) return result;
+    held.count(here);
+    node.end == fate::again ? state_.senders.push_front(node) : state_.senders.push_back(node);
+    return result;
+  }
+
+  bool send_slowly(T& value, time_point deadline) {
+    return detail::jump_back(this, std::addressof(value), deadline, [](void* self, void* what, time_point until) {
+      return static_cast<channel*>(self)->wait_to_send(*static_cast<T*>(what), until);
+    });
+  }
+  bool receive_slowly(std::optional<T>& value, time_point deadline) {
+    return detail::jump_back(this, std::addressof(value), deadline, [](void* self, void* into, time_point until) {
+      return static_cast<channel*>(self)->wait_to_receive(*static_cast<std::optional<T>*>(into), until);
+    });
+  }
+  bool wait_to_send(T& value, time_point deadline);
+  bool wait_to_receive(std::optional<T>& value, time_point deadline);
 
   state state_;
 };
@@ -305,7 +365,7 @@ private:
 
 template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
-bool channel<T>::receive_slowly(std::optional<T>& value, time_point deadline) {
+bool channel<T>::wait_to_receive(std::optional<T>& value, time_point deadline) {
   if (deadline != never && detail::channel_only_tries(deadline)) {
     return accept(value, detail::check_cancelled());
   }
@@ -313,25 +373,18 @@ bool channel<T>::receive_slowly(std::optional<T>& value, time_point deadline) {
   do {
     waiter self{"channel (to receive)"};
     node.owner = &self;
-    {
-      auto const* const here = detail::current_worker();
-      typename state::woken then;
-      typename state::section held{state_.lock, here};
-      if (state_.take(held, value, then) != step::must_wait) return true;
-      held.count(here);
-      node.end == fate::again ? state_.receivers.push_front(node) : state_.receivers.push_back(node);
-    }
+    if (line_up_to_receive(node, self.on()) != step::must_wait) return true;
     if (auto const cause = self.wait(deadline); cause != wake_cause::notified) [[unlikely]] {
       detail::leave_channel(state_.lock, state_.receivers, node, self, cause);
       return false;
     }
-  } while (node.end == fate::again);
+  } while (!state::is_nothrow && node.end == fate::again);
   return true;
 }
 
 template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
-bool channel<T>::send_slowly(T& value, time_point deadline) {
+bool channel<T>::wait_to_send(T& value, time_point deadline) {
   if (deadline != never && detail::channel_only_tries(deadline)) {
     return offer(value, detail::check_cancelled());
   }
@@ -340,26 +393,15 @@ bool channel<T>::send_slowly(T& value, time_point deadline) {
   for (;;) {
     waiter self{"channel (to send)"};
     node.owner = &self;
-    {
-      auto const* const here = detail::current_worker();
-      typename state::woken then;
-      typename state::section held{state_.lock, here};
-      auto const result = state_.put(held, value, then, next.told());
-      next.settle(held);
-      if (result == step::closed) detail::throw_channel_closed();
-      if (result == step::done) return true;
-      held.count(here);
-      node.end == fate::again ? state_.senders.push_front(node) : state_.senders.push_back(node);
-    }
+    if (line_up_to_send(node, self.on(), next) != step::must_wait) return true;
     if (auto const cause = self.wait(deadline); cause != wake_cause::notified) [[unlikely]] {
       detail::leave_channel(state_.lock, state_.senders, node, self, cause);
       return false;
     }
-    switch (node.end) {
-      case fate::closed: detail::throw_channel_closed();
-      case fate::again: next.may_want_it(); break;
-      default: return true;
-    }
+    if (node.end == fate::done) [[likely]]
+      return true;
+    if (state::is_nothrow || node.end == fate::closed) detail::throw_channel_closed();
+    next.may_want_it();
   }
 }
 

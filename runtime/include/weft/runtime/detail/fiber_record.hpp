@@ -107,9 +107,6 @@ static_assert(sizeof(fiber_record) == 2 * cache_line);
 /// The record of the calling fiber, or null on any other thread and on a worker between fibers.
 [[nodiscard]] fiber_record* current_fiber() noexcept;
 
-/// Queues a fiber that has become ready. Any thread.
-void make_runnable(fiber_record& fiber, placement where) noexcept;
-
 /// Asks `fiber` to end; see weft::task::cancel. Any thread that keeps the record alive.
 void cancel(fiber_record& fiber, cancel_reason reason) noexcept;
 

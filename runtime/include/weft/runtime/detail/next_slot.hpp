@@ -58,6 +58,22 @@ public:
     return item;
   }
 
+  /// take(), but without a call, for who must be without a frame.
+  /// @returns null, too, where it is not so simple; then the slot is as it was
+  [[nodiscard]] [[gnu::always_inline]] T take_simply() noexcept {
+    T const item = look();
+    if (!asymmetric_ || item == nullptr) [[unlikely]]
+      return nullptr;
+    slot_.store(nullptr, std::memory_order_relaxed);  // as in take()
+    barrier::light();
+    if (revoked_.load(std::memory_order_relaxed)) [[unlikely]] {
+      // The thief finds it there or not; take() settles with it. release: as put().
+      slot_.store(item, std::memory_order_release);
+      return nullptr;
+    }
+    return item;
+  }
+
   /// Empties the slot. Any other thread.  @returns what was in it, or null
   [[nodiscard]] T steal() noexcept {
     // acquire: pairs with put(), here and below.

@@ -14,16 +14,17 @@ namespace weft::inline v0::detail {
 
 class timer_wheel;
 
-/// All fields are guarded by the lock of `wheel`, once armed.
+/// All fields are guarded by the lock of `wheel`, once armed. Those without a value get one when it is armed: most
+/// waits have no deadline.
 struct timer_node {
-  timer_node* next = nullptr;
-  timer_node* prev = nullptr;
-  timer_node* earlier = nullptr;  ///< linked into the same list some time before; may be gone: only to be fetched
-  time_point deadline{};
-  waiter* owner = nullptr;       ///< whose wait ends at the deadline; never changes
+  timer_node* next;
+  timer_node* prev;
+  timer_node* earlier;  ///< linked into the same list some time before; may be gone: only to be fetched
+  time_point deadline;
+  waiter* owner;                 ///< whose wait ends at the deadline; by who arms, before
   timer_wheel* wheel = nullptr;  ///< written by the one who arms, before; null: not armed since
-  std::uint16_t slot = 0;
-  bool linked = false;
+  std::uint16_t slot;
+  bool linked;
 };
 
 }  // namespace weft::inline v0::detail

@@ -2,10 +2,11 @@
 /// @file
 /// The one word on which wake, time-out and cancellation race for a wait.
 ///
-/// The waits of a party are told apart by one bit, `ended`, which changes when a wait ends: a wait is open as long as
-/// the bit is not what its key says. That is enough, because nobody keeps the key of a wait that ended two waits ago:
-/// the party leaves all lists that lead to it before it waits again. So to open a wait costs nothing; and where the
-/// party is parked, to end it is one step:
+/// The waits of a party are told apart as even and odd ones: of two bits of the word one is set, which says what the
+/// last wait was that ended. That is enough, because nobody keeps the key of a wait that ended two waits ago: the party
+/// leaves all lists that lead to it before it waits again. So to open a wait costs nothing. A key has all those bits of
+/// the word that would keep its party from parking, so that one `and` tells whether there are any. Where the party is
+/// parked, to end its wait is one step:
 ///
 ///     open --claim, by one winner--> claimed --wake, by the winner--> ended
 ///     open --notify, or a claim of a party that is parked-----------> ended
@@ -57,17 +58,17 @@ public:
   /// Opens a wait. Called by the party alone, when it has left all that led to its last one.
   /// @returns no key, opening nothing, if the wait is cancellable and there is something to look at first
   [[nodiscard]] wait_key begin(bool cancellable) noexcept {
-    return cancellable ? open(cancellable_bit | heeds_bit, cancel_bit | poked_bit | look_bit) : open(0, 0);
+    return cancellable ? open(by_cancel | by_poke, cancel_bit | poked_bit | look_bit) : open(0, 0);
   }
 
   /// The same for a party that has looked: its wait heeds pokes, and the cancellation of its own scope if `own_too`.
   /// @returns no key, opening nothing, if it has to look again
   [[nodiscard]] wait_key begin_attentive(bool own_too) noexcept {
-    return own_too ? open(cancellable_bit | heeds_bit, cancel_bit | poked_bit) : open(heeds_bit, poked_bit);
+    return own_too ? open(by_cancel | by_poke, cancel_bit | poked_bit) : open(by_poke, poked_bit);
   }
 
   /// The same wait, which the cancellation of the party's own scope is not to end.
-  [[nodiscard]] static constexpr wait_key shielded(wait_key wait) noexcept { return {wait.bits & ~cancellable_bit}; }
+  [[nodiscard]] static constexpr wait_key shielded(wait_key wait) noexcept { return {wait.bits & ~by_cancel}; }
 
   /// Takes the right to end the wait; the winner must call wake() afterwards, unless it is the party itself, which then
   /// need not wait. Between the two it may hand something over: the party does not go on before wake().
@@ -134,7 +135,7 @@ public:
       if (goes_on(seen, wait)) [[unlikely]]
         return false;
       // release: publishes the saved registers to wake(). acquire: as above.
-    } while (!word_.compare_exchange_weak(seen, (seen & ~causes) | parked_bit | (wait.bits & mode), acq_rel, acquire));
+    } while (!word_.compare_exchange_weak(seen, seen | parked_bit | (wait.bits & mode), acq_rel, acquire));
     return true;
   }
 
@@ -146,7 +147,7 @@ public:
     for (;;) {
       bool const unparks = (seen & (heeds_bit | claimed_bit | parked_bit)) == (heeds_bit | parked_bit);
       // release: publishes what was written before to heed_poke(). acquire: pairs with park().
-      auto const next = (seen | poked_bit) & ~(unparks ? parked_bit | mode : 0U);
+      auto const next = (seen | poked_bit) & ~(unparks ? parked_bit | mode | causes : 0U);
       if (word_.compare_exchange_weak(seen, next, acq_rel, relaxed)) {
         return unparks;
       }
@@ -187,11 +188,9 @@ public:
   /// Whether the party is parked in a wait that nobody has ended.  relaxed: for snapshots, a hint.
   [[nodiscard]] bool parked() const noexcept { return (word_.load(relaxed) & parked_bit) != 0; }
 
-  /// How the last wait ended; while the party is parked, and when it has been called to look, `notified`.
+  /// How the last wait that has ended did; when the party has been called to look, `notified`.
   /// acquire: pairs with wake() and notify().
-  [[nodiscard]] wake_cause cause() const noexcept {
-    return static_cast<wake_cause>((word_.load(acquire) >> cause_shift) & 3U);
-  }
+  [[nodiscard]] wake_cause cause() const noexcept { return cause(word_.load(acquire)); }
 
   /// Sets the sticky flag, and ends the cancellable wait of a party that is parked. Only the first reason counts.
   /// @returns `runnable` or `lost`
@@ -225,7 +224,7 @@ public:
   }
 
   /// Publishes all that the caller did so far to start(): the edge between who spawns a fiber and its first step.
-  void publish() noexcept { word_.store(0, std::memory_order_release); }
+  void publish() noexcept { word_.store(even_bit, std::memory_order_release); }
 
   /// The first look of a fiber at its own ticket.  acquire: pairs with publish() and request_cancel().
   /// @returns false if it was cancelled, or refused, before it started.
@@ -238,7 +237,10 @@ public:
   /// The word itself, for an OS thread that sleeps on it.
   [[nodiscard]] auto& word() noexcept { return word_; }
   [[nodiscard]] static constexpr bool has_ended(std::uint32_t seen, wait_key wait) noexcept {
-    return ((seen ^ wait.bits) & ended_bit) == 0;
+    return (seen & wait.bits & parity) != 0;
+  }
+  [[nodiscard]] static constexpr wake_cause cause(std::uint32_t seen) noexcept {
+    return static_cast<wake_cause>((seen >> cause_shift) & 3U);
   }
 
 private:
@@ -247,37 +249,41 @@ private:
   static constexpr auto acquire = std::memory_order_acquire;
   static constexpr auto acq_rel = std::memory_order_acq_rel;
 
-  // 15 refused | 14..13 cause | 12 | 11 claimed | 10 parked | 9 heeds | 8 cancellable | 7 ended |
+  // 15 refused | 14..13 cause | 12 odd | 11 claimed | 10 parked | 9 heeds | 8 cancellable | 7 even |
   //                                                  6 relayed | 5 look | 4 poked | 3..1 reason | 0 cancel
   static constexpr std::uint32_t cancel_bit = 1U << 0;   // request_cancel() sets it; nobody clears it
   static constexpr unsigned reason_shift = 1;            // set together with cancel
   static constexpr std::uint32_t poked_bit = 1U << 4;    // poke() sets it; heed_poke() clears it
   static constexpr std::uint32_t look_bit = 1U << 5;     // the party sets and clears it
   static constexpr std::uint32_t relayed_bit = 1U << 6;  // set_relayed() sets it; nobody clears it
-  static constexpr std::uint32_t ended_bit = 1U << 7;    // changes with the end of each wait
+  static constexpr std::uint32_t even_bit = 1U << 7;     // this or odd: which was the last wait to end
+  static constexpr std::uint32_t odd_bit = 1U << 12;
+  static constexpr std::uint32_t parity = even_bit | odd_bit;
   static constexpr std::uint32_t cancellable_bit = 1U
                                                    << 8;  // beside parked: the own scope's cancellation ends the wait
   static constexpr std::uint32_t heeds_bit = 1U << 9;     // beside parked: a poke interrupts it
   static constexpr std::uint32_t parked_bit = 1U << 10;   // park(); poke() and the end of the wait take it back
   static constexpr std::uint32_t claimed_bit = 1U << 11;  // the one winner's, until it ends the wait
-  static constexpr unsigned cause_shift = 13;             // set with the end; park() clears it
+  static constexpr unsigned cause_shift = 13;             // set with the end; poke() clears it
   static constexpr std::uint32_t causes = 3U << cause_shift;
   static constexpr std::uint32_t refused_bit = 1U << 15;  // refuse() sets it
   static constexpr std::uint32_t mode = cancellable_bit | heeds_bit;
-  static constexpr std::uint32_t key_bit = 1U << 16;  // in a key alone, which is so never 0
+  // In a key: what it says beside the word's parity when the wait has ended, and that the claimed bit counts.
+  static constexpr std::uint32_t by_cancel = cancellable_bit | cancel_bit;
+  static constexpr std::uint32_t by_poke = heeds_bit | poked_bit;
 
   static constexpr bool is_open(std::uint32_t seen, wait_key wait) noexcept {
-    return ((seen ^ wait.bits) & (ended_bit | claimed_bit)) == ended_bit;  // a key is never claimed
+    return (seen & wait.bits & (parity | claimed_bit)) == 0;
   }
   static constexpr bool goes_on(std::uint32_t seen, wait_key wait) noexcept {
-    if (has_ended(seen, wait)) return true;
-    bool const struck = (seen & cancel_bit) != 0 && (wait.bits & cancellable_bit) != 0;
-    bool const called = (seen & poked_bit) != 0 && (wait.bits & heeds_bit) != 0;
-    return (struck || called) && (seen & claimed_bit) == 0;
+    auto const met = seen & wait.bits & ~mode;
+    if (met == 0) [[likely]]
+      return false;
+    return (met & parity) != 0 || (met & claimed_bit) == 0;  // who has claimed it will end it
   }
   static constexpr std::uint32_t ended(std::uint32_t seen, wake_cause cause) noexcept {
     constexpr auto of_a_wait = mode | parked_bit | claimed_bit | causes;
-    return ((seen ^ ended_bit) & ~of_a_wait) | (static_cast<std::uint32_t>(cause) << cause_shift);
+    return ((seen ^ parity) & ~of_a_wait) | (static_cast<std::uint32_t>(cause) << cause_shift);
   }
 
   wait_key open(std::uint32_t bits, std::uint32_t refused_by) noexcept {
@@ -289,10 +295,10 @@ private:
       // The party claimed its last wait itself, so as not to wait, and nobody knows of it any more.
       (void)word_.fetch_and(~claimed_bit, relaxed);
     }
-    return {((seen ^ ended_bit) & ended_bit) | bits | key_bit};
+    return {(~seen & parity) | bits | claimed_bit};
   }
 
-  typename Atomics::template atomic<std::uint32_t> word_{0};
+  typename Atomics::template atomic<std::uint32_t> word_{even_bit};
 };
 
 using wait_ticket = basic_wait_ticket<>;

@@ -239,42 +239,60 @@ public:
     receiver->end = fate::done;
     return true;
   }
-  [[gnu::always_inline]] bool receive_by_bias(slot& into, typename lock_type::party who, woken& then) noexcept
+  /// @returns the sender, claimed and with its value still, or null
+  [[gnu::always_inline]] node* claim_sender_by_bias(typename lock_type::party who) noexcept
     requires is_nothrow
   {
     typename lock_type::bias_section const held{lock, who};
     if (!held) [[unlikely]]
-      return false;
+      return nullptr;
     node* const sender = senders.claim_first();
-    if (sender == nullptr) [[unlikely]]
+    if (sender != nullptr) [[likely]]
+      sender->end = fate::done;
+    return sender;
+  }
+
+  /// Puts `sender`, whose wait is open, in line, where `who` holds the lock on bias and put() would have it wait.
+  /// @returns false where it is not so simple; then nothing has been done
+  [[gnu::always_inline]] bool line_up_sender(node& sender, typename lock_type::party who) noexcept
+    requires is_nothrow
+  {
+    typename lock_type::bias_section const held{lock, who};
+    if (!held || is_closed(held) || !receivers.empty() || count() != capacity_) [[unlikely]]
       return false;
-    then.wake(*sender->owner);
-    into.emplace(std::move(value_of(*sender)));
-    sender->end = fate::done;
+    senders.push_back(sender);
+    return true;
+  }
+  /// The same of take() for a `receiver`.
+  [[gnu::always_inline]] bool line_up_receiver(node& receiver, typename lock_type::party who) noexcept
+    requires is_nothrow
+  {
+    typename lock_type::bias_section const held{lock, who};
+    if (!held || is_closed(held) || count() != 0 || !senders.empty()) [[unlikely]]
+      return false;
+    receivers.push_back(receiver);
     return true;
   }
 
   // --- without the lock ---
 
+  [[nodiscard]] static T& value_of(node const& sender) noexcept { return *static_cast<T*>(sender.place); }
+
   /// Of a sender. If it has been told to try again, a place in the ring is kept for it; when it has tried, or leaves
   /// without, the next in line is told if there still is one.
-  class place_for_next {
+  class kept_place {
   public:
-    explicit place_for_next(basic_channel_state& of) noexcept : of_(of) {}
-    place_for_next(place_for_next const&) = delete;
-    ~place_for_next() {
-      if constexpr (!is_nothrow) {
-        if (told_) settle(section{of_.lock, nullptr});
-      }
+    explicit kept_place(basic_channel_state& of) noexcept : of_(of) {}
+    kept_place(kept_place const&) = delete;
+    ~kept_place() {
+      if (told_) settle(section{of_.lock, nullptr});
     }
     void may_want_it() noexcept { told_ = true; }
     [[nodiscard]] bool told() const noexcept { return told_; }
-    void settle([[maybe_unused]] section const& held) noexcept {
+    void settle(section const& held) noexcept {
       if (!std::exchange(told_, false)) return;
-      if constexpr (!is_nothrow) {
-        of_.is_kept_ = false;
-        if (of_.count() != of_.capacity_ && !is_closed(held)) of_.keep_for_first(then_);
-      }
+      of_.is_kept_ = false;
+      if (of_.count() != of_.capacity_ && !is_closed(held)) of_.keep_for_first(then_);
     }
 
   private:
@@ -282,6 +300,14 @@ public:
     bool told_ = false;
     woken then_;
   };
+  /// Where moving does not throw, nobody is told so.
+  struct no_place {
+    explicit no_place(basic_channel_state&) noexcept {}
+    void may_want_it() const noexcept {}
+    [[nodiscard]] static bool told() noexcept { return false; }
+    void settle(section const&) const noexcept {}
+  };
+  using place_for_next = std::conditional_t<is_nothrow, no_place, kept_place>;
 
   /// Closes it.  @returns those who waited, linked by `next`, claimed, and to be woken
   [[nodiscard]] node* close() noexcept {
@@ -313,8 +339,6 @@ public:
 
 private:
   static constexpr std::size_t most = std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T);
-
-  [[nodiscard]] static T& value_of(node const& sender) noexcept { return *static_cast<T*>(sender.place); }
 
   /// Tells the first sender in line that there is a place for it, unless another has been told. It moves its value
   /// itself: what that throws is its own.
