@@ -308,6 +308,10 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::settle(void* from
       if (!left.ticket.park(left_key_)) enqueue(left, placement::back);
       return;
     }
+    case after::into_slot:
+      left_->context = from;
+      slot_.put(left_);
+      return;
     case after::step_aside: left_->context = from; return;
     case after::next_in_line:
       left_->context = from;
@@ -660,6 +664,38 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::park_slowly(worker* w, fiber_
   w->left_key_ = wait;
   suspend(w, &self, next, after::park, after::park);
   if constexpr (sanitized) go_on_as(self);
+}
+
+/// A thief may have the fiber in the slot, so it is not looked at. What a pinned one left there could be stolen.
+[[gnu::always_inline]] inline worker* worker::may_give_way() noexcept {
+  worker* const w = entry_worker();
+  fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
+  bool const may = self != nullptr && !self->ticket.must_look() && !self->pinned && !self->joiner_aside &&
+                   !w->help_put_off_ && w->slot_is_next();
+  return may ? w : nullptr;
+}
+
+WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::give_way(worker* w, fiber_record& self) noexcept {
+  sanitizer_release(&w->home);  // as in park()
+  w->identity.enter_on_fiber_stack();
+  fiber_record* const next = w->slot_.take_simply();
+  void* const context = next != nullptr ? next->context : nullptr;
+  if (context != nullptr) [[likely]] {
+    w->ticks_ = w->ticks_ - 1;
+    ++w->slot_turns_;
+    if constexpr (!sanitized) return resume(w, self, *next, context, after::into_slot);
+    suspend(w, &self, next, after::into_slot, after::into_slot);
+  } else if (next != nullptr) {
+    w->slot_.put(next);  // it has no stack yet, and there may be none
+  }
+  if constexpr (sanitized) go_on_as(self);
+}
+
+[[gnu::noinline]] worker* may_give_way() noexcept { return worker::may_give_way(); }
+
+WEFT_UNINSTRUMENTED [[gnu::noinline]] void give_way() noexcept {
+  worker* const w = entry_worker();
+  worker::give_way(w, *w->current);
 }
 
 WEFT_UNINSTRUMENTED bool worker::join(worker* w, fiber_record& self, fiber_record& child, cancellation mode) {

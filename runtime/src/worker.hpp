@@ -48,6 +48,9 @@ public:
   static void yield(worker* w, fiber_record& self) noexcept;
   /// Runs something else until the calling fiber's open wait ends.
   static void park(worker* w, fiber_record& self, wait_key wait) noexcept;
+  /// See detail::may_give_way().
+  [[nodiscard]] static worker* may_give_way() noexcept;
+  static void give_way(worker* w, fiber_record& self) noexcept;
   /// Waits for the end of `child`. If that is the newest in this worker's queue, it runs at once, and the caller again
   /// as soon as it ends or waits; where it waits, it first calls open_aside_join().  @returns true
   /// @throws cancelled; std::system_error
@@ -140,7 +143,16 @@ private:
   friend class scheduler;
 
   /// What becomes of the context that was left, once its registers are saved.
-  enum class after : unsigned char { nothing, requeue, requeue_here, park, next_in_line, step_aside, cache_stack };
+  enum class after : unsigned char {
+    nothing,
+    requeue,
+    requeue_here,
+    park,
+    into_slot,
+    next_in_line,
+    step_aside,
+    cache_stack
+  };
 
   static void yield_leasing(worker* w, fiber_record& self) noexcept;
   static void yield_slowly(worker* w, fiber_record& self, fiber_record* next) noexcept;

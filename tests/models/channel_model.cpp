@@ -3,8 +3,8 @@
 /// arrives once, with what was written to it; nobody waits for good; a cancelled receiver has taken nothing. With room
 /// for one value and without; with the lock given on bias as soon as it can be.
 ///
-/// The parts of channel<T> around detail/channel_state.hpp, wait_to_send() and wait_to_receive(), are written out here:
-/// change one, change the other.
+/// The parts of channel<T> around detail/channel_state.hpp, wait_to_send(), wait_to_receive() and what they call, are
+/// written out here: change one, change the other.
 
 #include <weft/sync/detail/channel_state.hpp>
 
@@ -15,7 +15,6 @@
 #include <cstddef>
 #include <new>
 #include <optional>
-#include <utility>
 
 // Relacy replaces the ordinary operators, and the library's own of this form would not lead to them.
 void operator delete(void* memory, std::size_t) noexcept { ::operator delete(memory); }
@@ -79,8 +78,11 @@ private:
       if (channel_.put_by_bias(value, who(0))) return true;
       typename state::woken then;
       if (channel_.give_by_bias(value, who(0), then)) return true;
-      place.owner = &sender_;
-      if (channel_.line_up_sender(place, who(0))) return false;
+      bool const gives_way = rl::rand(2) == 0;
+      place.owner = gives_way ? nullptr : &sender_;
+      if (channel_.line_up_sender(place, who(0))) {
+        return gives_way && (channel_.is_decided(place, who(0)) || !has_to_wait(place, sender_, who(0)));
+      }
     }
     typename state::woken then;
     typename state::section held{channel_.lock, who(0)};
@@ -97,16 +99,23 @@ private:
   bool receive(Waiter& self) {
     std::optional<message> value;
     node place{&value};
+    if constexpr (state::is_nothrow) {
+      auto* const as = who(&self == &patient_ ? 1 : 2);
+      if (rl::rand(2) == 0 && channel_.line_up_receiver(place, as)) {  // without an owner: it gives way
+        if (!channel_.is_decided(place, as)) wait_in_line(self, place, as);
+        RL_ASSERT(!value == (place.end != fate::done));
+        return value && count(value);
+      }
+    }
     if (!self.begin()) return false;
     if constexpr (state::is_nothrow) {
       auto* const as = who(&self == &patient_ ? 1 : 2);
-      if (channel_.capacity() != 0) {
-        if (channel_.take_by_bias(value, as)) return count(value);
-      } else if (node const* const sender = channel_.claim_sender_by_bias(as)) {
-        value.emplace(std::move(state::value_of(*sender)));
-        sender->owner->wake(placement::next);
-        return count(value);
+      bool taken = false;
+      {
+        typename state::woken then;
+        taken = channel_.capacity() != 0 ? channel_.take_by_bias(value, as) : channel_.receive_by_bias(value, as, then);
       }
+      if (taken) return count(value);
     }
     if (auto const result = line_up(self, value, place); result != step::must_wait) {
       return result == step::done && count(value);
@@ -121,6 +130,23 @@ private:
     }
     RL_ASSERT(!value);
     return false;
+  }
+
+  void wait_in_line(Waiter& self, node& place, void const* as) {
+    if (!self.begin()) {
+      typename state::section const held{channel_.lock, as};
+      if (place.end == fate::waits) channel_.receivers.remove(place);
+    } else if (has_to_wait(place, self, as) && self.wait() != wake_cause::notified) {
+      typename state::section const held{channel_.lock, as};
+      channel_.receivers.remove(place);
+    }
+  }
+
+  bool has_to_wait(node& place, Waiter& owner, void const* as) {
+    typename state::section const held{channel_.lock, as};
+    if (place.end != fate::waits) return false;
+    place.owner = &owner;
+    return true;
   }
 
   step line_up(Waiter& self, std::optional<message>& value, node& place) {

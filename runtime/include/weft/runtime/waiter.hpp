@@ -36,6 +36,14 @@ class worker;
 /// What a wait that need not wait does to be a cancellation point all the same.  @returns current_worker()
 /// @throws cancelled
 worker* check_cancelled();
+
+/// Whether the calling fiber may let another run first, which has often just been woken here, and be next itself; and
+/// whether a wait would find nothing to look at, no cancellation and no deadline of a scope.
+/// @returns the worker, or null
+[[nodiscard]] worker* may_give_way() noexcept;
+/// Lets that fiber run, if nobody has stolen it, and goes on after it, but maybe on another thread. Who gives way is
+/// ready meanwhile, and not woken by anyone. Comes right after may_give_way(): no wait lies between them.
+void give_way() noexcept;
 }  // namespace detail
 
 /// Whether a cancellation ends a wait: of the task, or of a cancel scope that counts for it.

@@ -216,12 +216,8 @@ private:
   [[gnu::noinline]] bool meet_sender(std::optional<T>& value, detail::worker const* here) noexcept
     requires(state::is_nothrow)
   {
-    detail::channel_node const* const sender = state_.claim_sender_by_bias(here);
-    if (sender == nullptr) [[unlikely]]
-      return false;
-    value.emplace(std::move(state::value_of(*sender)));
-    sender->owner->wake(placement::next);
-    return true;
+    typename state::woken then;
+    return state_.receive_by_bias(value, here, then);
   }
   [[gnu::noinline]] bool accept_in_section(std::optional<T>& value, detail::worker const* here) {
     typename state::woken then;
@@ -291,6 +287,14 @@ private:
     }
     return line_up_to_receive_in_section(node, here);
   }
+  /// @throws channel_closed
+  step line_up_to_send(detail::channel_node& node, detail::worker const* here, typename state::place_for_next& next) {
+    if constexpr (state::is_nothrow) {
+      if (state_.line_up_sender(node, here)) [[likely]]
+        return step::must_wait;
+    }
+    return line_up_to_send_in_section(node, here, next);
+  }
   [[gnu::noinline]] step line_up_to_receive_in_section(detail::channel_node& node, detail::worker const* here) {
     typename state::woken then;
     typename state::section held{state_.lock, here};
@@ -299,14 +303,6 @@ private:
     held.count(here);
     node.end == fate::again ? state_.receivers.push_front(node) : state_.receivers.push_back(node);
     return result;
-  }
-  /// @throws channel_closed
-  step line_up_to_send(detail::channel_node& node, detail::worker const* here, typename state::place_for_next& next) {
-    if constexpr (state::is_nothrow) {
-      if (state_.line_up_sender(node, here)) [[likely]]
-        return step::must_wait;
-    }
-    return line_up_to_send_in_section(node, here, next);
   }
   [[gnu::noinline]] step line_up_to_send_in_section(detail::channel_node& node, detail::worker const* here,
                                                     typename state::place_for_next& next) {
@@ -331,6 +327,28 @@ private:
       return static_cast<channel*>(self)->wait_to_receive(*static_cast<std::optional<T>*>(into), until);
     });
   }
+  /// Who is next on this worker has often just been woken here, and is about to come for what this one waits for. So it
+  /// is let run first, while this one stands in line without a wait that would have to be claimed, and woken.
+  /// @returns false, being in no line, where there is nobody to give way to
+  bool send_giving_way(detail::channel_node& node) {
+    detail::worker const* const here = state_.lock.biased() ? detail::may_give_way() : nullptr;
+    if (here == nullptr || !state_.line_up_sender(node, here)) return false;
+    detail::give_way();
+    if (!state_.is_decided(node, detail::current_worker())) [[unlikely]]
+      detail::wait_in_line(state_.lock, state_.senders, node, "channel (to send)");
+    if (node.end == fate::closed) [[unlikely]]
+      detail::throw_channel_closed();
+    return true;
+  }
+  bool receive_giving_way(detail::channel_node& node) {
+    detail::worker const* const here = state_.lock.biased() ? detail::may_give_way() : nullptr;
+    if (here == nullptr || !state_.line_up_receiver(node, here)) return false;
+    detail::give_way();
+    if (!state_.is_decided(node, detail::current_worker())) [[unlikely]]
+      detail::wait_in_line(state_.lock, state_.receivers, node, "channel (to receive)");
+    return true;
+  }
+
   bool wait_to_send(T& value, time_point deadline);
   bool wait_to_receive(std::optional<T>& value, time_point deadline);
 
@@ -370,6 +388,9 @@ bool channel<T>::wait_to_receive(std::optional<T>& value, time_point deadline) {
     return accept(value, detail::check_cancelled());
   }
   detail::channel_node node{std::addressof(value)};
+  if constexpr (state::is_nothrow) {
+    if (deadline == never && receive_giving_way(node)) return true;
+  }
   do {
     waiter self{"channel (to receive)"};
     node.owner = &self;
@@ -389,6 +410,9 @@ bool channel<T>::wait_to_send(T& value, time_point deadline) {
     return offer(value, detail::check_cancelled());
   }
   detail::channel_node node{std::addressof(value)};
+  if constexpr (state::is_nothrow) {
+    if (deadline == never && send_giving_way(node)) return true;
+  }
   typename state::place_for_next next{state_};
   for (;;) {
     waiter self{"channel (to send)"};

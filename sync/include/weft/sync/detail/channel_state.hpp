@@ -38,7 +38,7 @@ struct alignas(8) basic_channel_node {
 
   explicit basic_channel_node(void* value) noexcept : place(value) {}
 
-  Waiter* owner = nullptr;
+  Waiter* owner = nullptr;             ///< null: is not to be claimed, nor woken
   void* place;                         ///< of a receiver: the optional to fill; of a sender: the value
   basic_channel_node* next = nullptr;  ///< guarded by the channel's lock, as is prev; null: in no line
   basic_channel_node* prev = nullptr;
@@ -82,7 +82,7 @@ public:
   Node* claim_first() noexcept {
     while (Node* const oldest = first()) {
       remove(*oldest);
-      if (oldest->owner->claim()) return oldest;
+      if (oldest->owner == nullptr || oldest->owner->claim()) return oldest;
     }
     return nullptr;
   }
@@ -104,7 +104,7 @@ public:
   ~wake_afterwards() {
     if (who_ != nullptr) who_->wake(placement::next);
   }
-  void wake(Waiter& who) noexcept { who_ = &who; }
+  void wake(Waiter* who) noexcept { who_ = who; }
 
 private:
   Waiter* who_ = nullptr;
@@ -153,7 +153,7 @@ public:
       if (is_kept_ && !told) return channel_step::must_wait;
     }
     if (node* const receiver = receivers.claim_first()) {
-      then.wake(*receiver->owner);
+      then.wake(receiver->owner);
       if constexpr (!is_nothrow) receiver->end = fate::again;
       static_cast<slot*>(receiver->place)->emplace(std::move(value));
       receiver->end = fate::done;
@@ -173,7 +173,7 @@ public:
       drop_oldest();
       if constexpr (is_nothrow) {
         if (node* const sender = senders.claim_first()) {
-          then.wake(*sender->owner);
+          then.wake(sender->owner);
           push(value_of(*sender));
           sender->end = fate::done;
         }
@@ -184,7 +184,7 @@ public:
     }
     // With a buffer, one that was told to try again comes before those in line.
     if (node* const sender = capacity_ == 0 ? senders.claim_first() : nullptr) {
-      then.wake(*sender->owner);
+      then.wake(sender->owner);
       if constexpr (!is_nothrow) sender->end = fate::again;
       into.emplace(std::move(value_of(*sender)));
       sender->end = fate::done;
@@ -234,22 +234,24 @@ public:
     node* const receiver = receivers.claim_first();
     if (receiver == nullptr) [[unlikely]]
       return false;
-    then.wake(*receiver->owner);
+    then.wake(receiver->owner);
     static_cast<slot*>(receiver->place)->emplace(std::move(value));
     receiver->end = fate::done;
     return true;
   }
-  /// @returns the sender, claimed and with its value still, or null
-  [[gnu::always_inline]] node* claim_sender_by_bias(typename lock_type::party who) noexcept
+  [[gnu::always_inline]] bool receive_by_bias(slot& into, typename lock_type::party who, woken& then) noexcept
     requires is_nothrow
   {
     typename lock_type::bias_section const held{lock, who};
     if (!held) [[unlikely]]
-      return nullptr;
+      return false;
     node* const sender = senders.claim_first();
-    if (sender != nullptr) [[likely]]
-      sender->end = fate::done;
-    return sender;
+    if (sender == nullptr) [[unlikely]]
+      return false;
+    then.wake(sender->owner);
+    into.emplace(std::move(value_of(*sender)));
+    sender->end = fate::done;
+    return true;
   }
 
   /// Puts `sender`, whose wait is open, in line, where `who` holds the lock on bias and put() would have it wait.
@@ -272,6 +274,12 @@ public:
       return false;
     receivers.push_back(receiver);
     return true;
+  }
+
+  /// Whether the fate of one in line has been decided.
+  [[gnu::always_inline]] bool is_decided(node const& place, typename lock_type::party who) noexcept {
+    section const held{lock, who};
+    return place.end != fate::waits;
   }
 
   // --- without the lock ---
@@ -317,6 +325,7 @@ public:
       for (line* const end : {&receivers, &senders}) {
         while (node* const first = end->claim_first()) {
           first->end = fate::closed;
+          if (first->owner == nullptr) continue;
           *last = first;
           last = &first->next;
         }
@@ -345,7 +354,7 @@ private:
   void keep_for_first(woken& then) noexcept {
     if (is_kept_) return;
     if (node* const sender = senders.claim_first()) {
-      then.wake(*sender->owner);
+      then.wake(sender->owner);
       sender->end = fate::again;
       is_kept_ = true;
     }

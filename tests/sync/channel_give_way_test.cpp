@@ -1,0 +1,212 @@
+/// @file
+/// channel: one that must wait, while the fiber that comes next has just been woken on the same worker, stands in line
+/// without a wait and lets that one run first. However it is met, or is not, it comes out as one that waited.
+
+#include <weft/sync/channel.hpp>
+
+#include "support/catch.hpp"
+#include "support/run_on.hpp"
+#include "support/throws.hpp"
+#include "support/verify.hpp"
+
+#include <weft/runtime/inspect.hpp>
+#include <weft/runtime/spawn.hpp>
+#include <weft/runtime/this_fiber.hpp>
+#include <weft/runtime/timeout.hpp>
+#include <weft/sync/select.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+using namespace weft::test;
+using weft::channel;
+
+namespace {
+
+/// Until its lock is given to the only worker on bias.
+template <class T>
+void use_for_long(channel<T>& ch) {
+  auto receiver = weft::spawn([&] {
+    for (int i = 0; i < 200; ++i) (void)ch.receive();
+  });
+  for (int i = 0; i < 200; ++i) ch.send(T{});
+  receiver.get();
+}
+
+weft::task_state state_of(std::string const& name) {
+  auto const all = weft::all_tasks();
+  auto const it = std::find_if(all.begin(), all.end(), [&](auto const& t) { return t.name == name; });
+  verify(it != all.end());
+  return it->state;
+}
+
+/// `first(ch)` runs when `partner(ch, task of first)` has just been woken, and is next; `ch` is theirs alone.
+template <class T, class First, class Partner>
+void meet(First first, Partner partner) {
+  if (migration_forced()) return;                                   // nobody is next there
+  if (!weft::detail::std_atomics::barrier::asymmetric()) return;  // and there is no bias
+  run_on(1, [&] {
+    channel<T> ch;
+    use_for_long(ch);
+    channel<int> calls;
+    weft::task<void> one;
+    auto other = weft::spawn([&] {
+      (void)calls.receive();
+      partner(ch, one);
+    });
+    weft::yield();
+    one = weft::spawn({.name = "first"}, [&] {
+      calls.send(1);
+      first(ch);
+    });
+    other.get();
+    one.get();
+    verify(!ch.try_receive());
+  });
+}
+
+void gave_way() { verify(state_of("first") == weft::task_state::queued); }
+
+}  // namespace
+
+TEST_CASE("a sender that gave way is met without being woken", "[channel]") {
+  meet<int>([](auto& ch) { ch.send(7); },
+            [](auto& ch, auto&) {
+              gave_way();
+              verify(ch.receive() == 7);
+            });
+}
+
+TEST_CASE("a receiver that gave way is met without being woken", "[channel]") {
+  meet<std::unique_ptr<int>>([](auto& ch) { verify(**ch.receive() == 7); },
+                             [](auto& ch, auto&) {
+                               gave_way();
+                               ch.send(std::make_unique<int>(7));
+                             });
+}
+
+TEST_CASE("who gave way, and was not met, waits in its place", "[channel]") {
+  meet<int>([](auto& ch) { ch.send(1); },
+            [](auto& ch, auto&) {
+              gave_way();
+              auto behind = weft::spawn([&] { ch.send(2); });
+              weft::yield();
+              weft::yield();
+              verify(state_of("first") == weft::task_state::parked);
+              verify(ch.receive() == 1 && ch.receive() == 2);
+              behind.get();
+            });
+}
+
+TEST_CASE("a receiver that gave way, and was not met, waits in its place", "[channel]") {
+  meet<int>([](auto& ch) { verify(ch.receive() == 1); },
+            [](auto& ch, auto&) {
+              gave_way();
+              auto behind = weft::spawn([&] { verify(ch.receive() == 2); });
+              weft::yield();
+              weft::yield();
+              verify(state_of("first") == weft::task_state::parked);
+              ch.send(1);
+              ch.send(2);
+              behind.get();
+            });
+}
+
+TEST_CASE("a channel is closed while its sender gives way", "[channel]") {
+  meet<int>([](auto& ch) { verify(throws<weft::channel_closed>([&] { ch.send(7); })); },
+            [](auto& ch, auto&) {
+              gave_way();
+              ch.close();
+              verify(!ch.receive());
+            });
+}
+
+TEST_CASE("a channel is closed while its receiver gives way", "[channel]") {
+  meet<int>([](auto& ch) { verify(!ch.receive()); },
+            [](auto& ch, auto&) {
+              gave_way();
+              ch.close();
+            });
+}
+
+TEST_CASE("who is cancelled while it gives way has sent nothing, and stands in no line", "[channel]") {
+  meet<int>(
+      [](auto& ch) { verify(throws<weft::cancelled>([&] { ch.send(7); })); },
+      [](auto& ch, auto& first) {
+        gave_way();
+        first.cancel();
+        weft::yield();
+        verify(!ch.try_receive());
+      });
+}
+
+TEST_CASE("who is met and then cancelled has sent", "[channel]") {
+  meet<int>([](auto& ch) { ch.send(7); },
+            [](auto& ch, auto& first) {
+              gave_way();
+              verify(ch.receive() == 7);
+              first.cancel();
+            });
+}
+
+TEST_CASE("who gave way and then waits is cancelled like any other", "[channel]") {
+  meet<int>([](auto& ch) { verify(throws<weft::cancelled>([&] { (void)ch.receive(); })); },
+            [](auto& ch, auto& first) {
+              gave_way();
+              weft::yield();
+              weft::yield();
+              verify(state_of("first") == weft::task_state::parked);
+              first.cancel();
+              weft::yield();
+              int value = 1;
+              verify(!ch.try_send(value));
+            });
+}
+
+TEST_CASE("a thread meets who gave way while the other one computes", "[channel]") {
+  meet<int>([](auto& ch) { ch.send(7); },
+            [](auto& ch, auto&) {
+              gave_way();
+              std::optional<int> received;
+              std::thread([&] { received = ch.try_receive(); }).join();
+              verify(received == 7);
+            });
+  meet<int>([](auto& ch) { verify(ch.receive() == 7); },
+            [](auto& ch, auto&) {
+              gave_way();
+              std::thread([&] {
+                int value = 7;
+                verify(ch.try_send(value));
+              }).join();
+            });
+}
+
+TEST_CASE("a select meets who gave way", "[channel]") {
+  meet<int>([](auto& ch) { ch.send(7); },
+            [](auto& ch, auto&) {
+              gave_way();
+              weft::select(weft::on_receive(ch, [](std::optional<int> v) { verify(v == 7); }));
+            });
+  meet<int>([](auto& ch) { verify(ch.receive() == 7); },
+            [](auto& ch, auto&) {
+              gave_way();
+              weft::select(weft::on_send(ch, 7));
+            });
+}
+
+TEST_CASE("who waits for a time only, or where a scope has a deadline, gives way to nobody", "[channel]") {
+  meet<int>([](auto& ch) { verify(ch.send_for(7, std::chrono::hours{1})); },
+            [](auto& ch, auto&) {
+              verify(state_of("first") == weft::task_state::parked);
+              verify(ch.receive() == 7);
+            });
+  meet<int>([](auto& ch) { weft::with_timeout(std::chrono::hours{1}, [&] { ch.send(7); }); },
+            [](auto& ch, auto&) {
+              verify(state_of("first") == weft::task_state::parked);
+              verify(ch.receive() == 7);
+            });
+}
