@@ -89,7 +89,7 @@ worker::worker(scheduler& home_, std::uint16_t index_)
       random_(0x9E3779B9U * (index_ + 1U)),
       seen_progress_(home_.workers.capacity(), 0),
       stands_in_(index_ >= home_.options.workers) {
-  now_ = home.world != nullptr ? home.world->now() : clock::now();
+  (void)now();
   if (migrates_) ticks_ = 1;
 }
 
@@ -196,7 +196,7 @@ fiber_record* worker::pick_next() noexcept { return pick_in_line(); }
   if (fiber_record* const pushed_out = slot_.replace(&fiber)) push(*pushed_out);
 }
 
-/// Nobody is there to be called for help.
+/// Where nobody sleeps who could be called for help.
 [[gnu::always_inline]] inline bool worker::put_woken(fiber_record& fiber, placement where) noexcept {
   bool const plain = where == placement::next && slot_.look() == nullptr && steals_ && !fiber.pinned &&
                      !home.idle.wanted();
@@ -666,13 +666,16 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::park_slowly(worker* w, fiber_
   if constexpr (sanitized) go_on_as(self);
 }
 
-/// A thief may have the fiber in the slot, so it is not looked at. What a pinned one left there could be stolen.
-[[gnu::always_inline]] inline worker* worker::may_give_way() noexcept {
+/// A thief may have the fiber in the slot, so it is not looked at. What a pinned one left there could be stolen. Who
+/// serves the one that gave way calls nobody to run it: where someone sleeps, somebody must look at the neighbours.
+[[gnu::always_inline]] inline turn_to_give worker::may_give_way() noexcept {
   worker* const w = entry_worker();
   fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
   bool const may = self != nullptr && !self->ticket.must_look() && !self->pinned && !self->joiner_aside &&
-                   !w->help_put_off_ && w->slot_is_next();
-  return may ? w : nullptr;
+                   !w->help_put_off_ && w->slot_is_next() &&
+                   (!w->home.idle.wanted() || w->home.neighbours_watched.load(std::memory_order_relaxed));
+  if (!may) return {};
+  return {w, &self->ticket};
 }
 
 WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::give_way(worker* w, fiber_record& self) noexcept {
@@ -691,7 +694,7 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::give_way(worker* 
   if constexpr (sanitized) go_on_as(self);
 }
 
-[[gnu::noinline]] worker* may_give_way() noexcept { return worker::may_give_way(); }
+[[gnu::noinline]] turn_to_give may_give_way() noexcept { return worker::may_give_way(); }
 
 WEFT_UNINSTRUMENTED [[gnu::noinline]] void give_way() noexcept {
   worker* const w = entry_worker();

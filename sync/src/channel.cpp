@@ -17,43 +17,32 @@ void leave_channel(channel_lock& lock, channel_line& line, channel_node& node, w
   self.rethrow(cause);
 }
 
-namespace {
-
-/// From now on `node` is to be claimed for `owner`, and woken.  @returns false if its fate has been decided
-bool has_to_wait(channel_lock& lock, channel_node& node, waiter& owner) noexcept {
-  channel_lock::section const held{lock, current_worker()};
-  if (node.end != channel_node::fate::waits) return false;
-  node.owner = &owner;
-  return true;
-}
-
-/// @returns false if its fate had been decided
-bool leave_undecided(channel_lock& lock, channel_line& line, channel_node& node) noexcept {
-  channel_lock::section const held{lock, current_worker()};
-  if (node.end != channel_node::fate::waits) return false;
-  line.remove(node);
-  return true;
-}
-
-}  // namespace
-
-void wait_in_line(channel_lock& lock, channel_line& line, channel_node& node, char const* reason) {
+bool wait_in_line(channel_lock& lock, channel_line& line, channel_node& node, char const* reason) {
+  using answer = decltype(node.party)::answer;
   std::optional<waiter> self;
   try {
     self.emplace(reason);
   } catch (...) {
-    if (leave_undecided(lock, line, node)) throw;
-    return;  // as one whom a cancellation finds when it has just been served
+    if (node.party.give_up()) {
+      {
+        channel_lock::section const held{lock, current_worker()};
+        line.remove(node);
+      }
+      throw;
+    }
+    if (node.party.await_answer() == answer::passed_over) throw;
+    return true;  // as one whom a cancellation finds when it has just been served
   }
-  if (!has_to_wait(lock, node, *self)) return;
+  if (!node.party.wait_after_all(*self)) return node.party.await_answer() == answer::served;
   if (auto const cause = self->wait(); cause != wake_cause::notified) leave_channel(lock, line, node, *self, cause);
+  return true;
 }
 
 void wake_closed(channel_node* claimed) noexcept {
   while (claimed != nullptr) {
     channel_node* const node = claimed;
     claimed = node->next;  // the node is gone as soon as its waiter has been woken
-    node->owner->wake();
+    node->party.wake(placement::back);
   }
 }
 

@@ -28,7 +28,7 @@ bool channel_case::try_now() {
 
 void channel_case::queue(waiter& w) noexcept {
   if (node_.next != nullptr) refuse(used_twice);
-  node_.owner = &w;
+  node_.party.has_wait(w);
   node_.place = place();
   node_.end = channel_node::fate::waits;
   line_->push_back(node_);

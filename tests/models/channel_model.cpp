@@ -37,6 +37,7 @@ class channel_model : public model<channel_model<Atomics, Waiter>, 4, Atomics> {
   using node = typename state::node;
   using fate = typename state::fate;
   using step = detail::channel_step;
+  using answer = typename decltype(node::party)::answer;
 
 public:
   channel_model() : channel_(rl::rand(2)) {}
@@ -69,7 +70,7 @@ private:
     while (closed != nullptr) {
       auto* const first = closed;
       closed = first->next;
-      first->owner->wake(placement::back);
+      first->party.wake(placement::back);
     }
   }
 
@@ -79,10 +80,8 @@ private:
       typename state::woken then;
       if (channel_.give_by_bias(value, who(0), then)) return true;
       bool const gives_way = rl::rand(2) == 0;
-      place.owner = gives_way ? nullptr : &sender_;
-      if (channel_.line_up_sender(place, who(0))) {
-        return gives_way && (channel_.is_decided(place, who(0)) || !has_to_wait(place, sender_, who(0)));
-      }
+      gives_way ? place.party.has_none(sender_.own_ticket()) : place.party.has_wait(sender_);
+      if (channel_.line_up_sender(place, who(0))) return gives_way && served_or_waits(place) == answer::served;
     }
     typename state::woken then;
     typename state::section held{channel_.lock, who(0)};
@@ -90,7 +89,7 @@ private:
     RL_ASSERT(result != step::closed);
     if (result == step::done) return true;
     held.count(who(0));
-    place.owner = &sender_;
+    place.party.has_wait(sender_);
     channel_.senders.push_back(place);
     return false;
   }
@@ -101,10 +100,15 @@ private:
     node place{&value};
     if constexpr (state::is_nothrow) {
       auto* const as = who(&self == &patient_ ? 1 : 2);
-      if (rl::rand(2) == 0 && channel_.line_up_receiver(place, as)) {  // without an owner: it gives way
-        if (!channel_.is_decided(place, as)) wait_in_line(self, place, as);
-        RL_ASSERT(!value == (place.end != fate::done));
-        return value && count(value);
+      if (rl::rand(2) == 0) {  // it gives way
+        place.party.has_none(self.own_ticket());
+        if (channel_.line_up_receiver(place, as)) {
+          if (place.party.look() == answer::served || wait_in_line(self, place, as)) {
+            RL_ASSERT(!value == (place.end != fate::done));
+            return value && count(value);
+          }
+          RL_ASSERT(!value);
+        }
       }
     }
     if (!self.begin()) return false;
@@ -132,26 +136,28 @@ private:
     return false;
   }
 
-  void wait_in_line(Waiter& self, node& place, void const* as) {
+  /// @returns false if it has been cancelled, and so has received nothing
+  bool wait_in_line(Waiter& self, node& place, void const* as) {
     if (!self.begin()) {
-      typename state::section const held{channel_.lock, as};
-      if (place.end == fate::waits) channel_.receivers.remove(place);
-    } else if (has_to_wait(place, self, as) && self.wait() != wake_cause::notified) {
-      typename state::section const held{channel_.lock, as};
-      channel_.receivers.remove(place);
+      if (!place.party.give_up()) return place.party.await_answer() == answer::served;
+    } else if (!place.party.wait_after_all(self)) {
+      return place.party.await_answer() == answer::served;
+    } else if (self.wait() == wake_cause::notified) {
+      return true;
     }
+    typename state::section const held{channel_.lock, as};
+    channel_.receivers.remove(place);
+    return false;
   }
 
-  bool has_to_wait(node& place, Waiter& owner, void const* as) {
-    typename state::section const held{channel_.lock, as};
-    if (place.end != fate::waits) return false;
-    place.owner = &owner;
-    return true;
+  answer served_or_waits(node& place) {
+    if (place.party.look() == answer::served) return answer::served;
+    return place.party.wait_after_all(sender_) ? answer::none : place.party.await_answer();
   }
 
   step line_up(Waiter& self, std::optional<message>& value, node& place) {
     auto* const as = who(&self == &patient_ ? 1 : 2);
-    place.owner = &self;
+    place.party.has_wait(self);
     if constexpr (state::is_nothrow) {
       if (channel_.line_up_receiver(place, as)) return step::must_wait;
     }

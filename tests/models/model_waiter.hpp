@@ -56,6 +56,7 @@ public:
   void wake(placement) {
     if (only_to_run_ || ticket_.wake(wake_cause::notified)) runnable_.set();
   }
+  [[nodiscard]] ticket const& own_ticket() const { return ticket_; }
   void cancel() {
     if (ticket_.request_cancel(cancel_reason::user) == outcome::runnable) runnable_.set();
   }

@@ -74,7 +74,8 @@ private:
 
   state* look_or_queue(waiter& self, state& out, state& in, message& value, std::optional<message>& got, node& sends,
                        node& receives, bool& closed) {
-    sends.owner = receives.owner = &self;
+    sends.party.has_wait(self);
+    receives.party.has_wait(self);
     typename state::woken then;
     if constexpr (How == looking::under_all_locks) {
       section const one{a_.lock, nullptr};
@@ -116,7 +117,7 @@ private:
       while (closed != nullptr) {
         auto* const first = closed;
         closed = first->next;
-        first->owner->wake(placement::back);
+        first->party.wake(placement::back);
       }
     }
   }

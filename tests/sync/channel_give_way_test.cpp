@@ -47,7 +47,7 @@ weft::task_state state_of(std::string const& name) {
 /// `first(ch)` runs when `partner(ch, task of first)` has just been woken, and is next; `ch` is theirs alone.
 template <class T, class First, class Partner>
 void meet(First first, Partner partner) {
-  if (migration_forced()) return;                                   // nobody is next there
+  if (migration_forced()) return;                                 // nobody is next there
   if (!weft::detail::std_atomics::barrier::asymmetric()) return;  // and there is no bias
   run_on(1, [&] {
     channel<T> ch;
@@ -69,7 +69,8 @@ void meet(First first, Partner partner) {
   });
 }
 
-void gave_way() { verify(state_of("first") == weft::task_state::queued); }
+void gave_way_as(std::string const& name) { verify(state_of(name) == weft::task_state::queued); }
+void gave_way() { gave_way_as("first"); }
 
 }  // namespace
 
@@ -134,14 +135,79 @@ TEST_CASE("a channel is closed while its receiver gives way", "[channel]") {
 }
 
 TEST_CASE("who is cancelled while it gives way has sent nothing, and stands in no line", "[channel]") {
+  meet<int>([](auto& ch) { verify(throws<weft::cancelled>([&] { ch.send(7); })); },
+            [](auto& ch, auto& first) {
+              gave_way();
+              first.cancel();
+              verify(!ch.try_receive());
+            });
+  meet<int>([](auto& ch) { verify(throws<weft::cancelled>([&] { (void)ch.receive(); })); },
+            [](auto& ch, auto& first) {
+              gave_way();
+              first.cancel();
+              auto behind = weft::spawn([&] { verify(ch.receive() == 1); });
+              weft::yield();
+              ch.send(1);
+              behind.get();
+            });
+}
+
+TEST_CASE("who is cancelled while it gives way, and shielded, waits", "[channel]") {
   meet<int>(
-      [](auto& ch) { verify(throws<weft::cancelled>([&] { ch.send(7); })); },
+      [](auto& ch) {
+        struct receives_last {
+          channel<int>& ch;
+          ~receives_last() { verify(ch.receive() == 1); }
+        };
+        try {
+          receives_last const last{ch};
+          throw 1;  // while it unwinds the stack, the task's cancellation does not count
+        } catch (int) {
+        }
+      },
       [](auto& ch, auto& first) {
         gave_way();
         first.cancel();
+        int value = 1;
+        verify(!ch.try_send(value));
         weft::yield();
-        verify(!ch.try_receive());
+        verify(state_of("first") == weft::task_state::parked && ch.try_send(value));
       });
+}
+
+// The channel belongs to nobody but those who use it: whoever is done with it first leaves it to the other.
+TEST_CASE("whoever meets one that gave way may free the channel", "[channel]") {
+  struct shared {
+    channel<int> ch;
+  };
+  auto const meet_last = [](auto first, auto partner) {
+    meet<int>([](auto&) {},
+              [&](auto&, auto&) {
+                auto own = std::make_unique<shared>();
+                auto& ch = own->ch;
+                use_for_long(ch);
+                channel<int> calls;
+                auto other = weft::spawn([&] {
+                  (void)calls.receive();
+                  gave_way_as("last");
+                  partner(ch);
+                  own.reset();
+                });
+                weft::yield();
+                auto one = weft::spawn({.name = "last"}, [&] {
+                  calls.send(1);
+                  first(ch);
+                });
+                other.get();
+                one.get();
+              });
+  };
+  meet_last([](auto& ch) { ch.send(7); }, [](auto& ch) { verify(ch.receive() == 7); });
+  meet_last([](auto& ch) { verify(ch.receive() == 7); }, [](auto& ch) { ch.send(7); });
+  meet_last([](auto& ch) { verify(!ch.receive()); }, [](auto& ch) { ch.close(); });
+  meet_last([](auto& ch) { verify(throws<weft::channel_closed>([&] { ch.send(7); })); }, [](auto& ch) { ch.close(); });
+  meet_last([](auto& ch) { ch.send(7); },
+            [](auto& ch) { weft::select(weft::on_receive(ch, [](std::optional<int> v) { verify(v == 7); })); });
 }
 
 TEST_CASE("who is met and then cancelled has sent", "[channel]") {

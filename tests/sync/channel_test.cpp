@@ -582,3 +582,33 @@ TEST_CASE("the receiver may free the channel as soon as it has its value", "[cha
     }
   });
 }
+
+namespace {
+
+/// Trivially copyable, but not so that nothing is thrown.
+struct may_throw {
+  int value;
+  explicit may_throw(int v) : value(v) {}
+  may_throw(may_throw const&) noexcept(false) = default;
+  may_throw& operator=(may_throw const&) = default;
+};
+
+void pass_some() {
+  channel<may_throw> ch;
+  auto sender = weft::spawn([&] {
+    for (int i = 0; i < 100; ++i) {
+      ch.send(may_throw{i});
+    }
+  });
+  for (int i = 0; i < 100; ++i) {
+    auto const got = ch.receive();
+    verify(got && got->value == i);
+  }
+  sender.get();
+}
+
+}  // namespace
+
+TEST_CASE("trivially copyable values whose copies may throw pass", "[channel]") {
+  run_on(1, [] { pass_some(); });
+}

@@ -37,12 +37,16 @@ class worker;
 /// @throws cancelled
 worker* check_cancelled();
 
+/// Who may give way, and where.
+struct turn_to_give {
+  worker* here;               ///< null: it may not
+  wait_ticket const* ticket;  ///< the fiber's own
+};
 /// Whether the calling fiber may let another run first, which has often just been woken here, and be next itself; and
 /// whether a wait would find nothing to look at, no cancellation and no deadline of a scope.
-/// @returns the worker, or null
-[[nodiscard]] worker* may_give_way() noexcept;
+[[nodiscard]] turn_to_give may_give_way() noexcept;
 /// Lets that fiber run, if nobody has stolen it, and goes on after it, but maybe on another thread. Who gives way is
-/// ready meanwhile, and not woken by anyone. Comes right after may_give_way(): no wait lies between them.
+/// ready meanwhile: nobody is called to run it, nor woken. Comes right after may_give_way(), with no wait between them.
 void give_way() noexcept;
 }  // namespace detail
 

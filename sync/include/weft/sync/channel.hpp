@@ -99,7 +99,7 @@ public:
   /// @returns nothing if the channel is closed, and all that was sent before has been taken
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was taken.
-  [[nodiscard]] std::optional<T> receive() {
+  [[nodiscard]] [[gnu::always_inline]] std::optional<T> receive() {
     if constexpr (returns_in_parts) {
       return receive_in_parts();
     } else {
@@ -149,8 +149,10 @@ private:
   using state = detail::basic_channel_state<T>;
   using step = detail::channel_step;
   using fate = typename state::fate;
+  static constexpr auto served = decltype(detail::channel_node::party)::answer::served;
   /// Such a value is returned in registers, if it is small.
-  static constexpr bool returns_in_parts = std::is_trivially_copyable_v<T> && std::copy_constructible<T>;
+  static constexpr bool returns_in_parts = std::is_trivially_copyable_v<T> && std::copy_constructible<T> &&
+                                           state::is_nothrow;
 
   /// One attempt, on `here`. By bias it has code of its own, out of line: a call costs little there, while the stores
   /// that it makes would have to reach the cache before the lock's exchange.
@@ -251,7 +253,7 @@ private:
     (void)receive_until_(value, never);
     return value;
   }
-  std::optional<T> receive_in_parts() {
+  [[gnu::always_inline]] std::optional<T> receive_in_parts() {
     if (!state_.seems_empty()) [[likely]] {
       auto const* const here = detail::check_cancelled();
       if (!state_.lock.biased()) {
@@ -260,7 +262,7 @@ private:
       } else if (state_.capacity() == 0) {
         std::optional<T> value;
         if (meet_sender(value, here)) [[likely]]
-          return std::optional<T>(std::in_place, *value);
+          return std::optional<T>(std::in_place, std::as_const(*value));
       } else {
         std::optional<T> value;
         if (accept_by_bias(value, here)) return rebuilt(value);
@@ -319,38 +321,54 @@ private:
 
   bool send_slowly(T& value, time_point deadline) {
     return detail::jump_back(this, std::addressof(value), deadline, [](void* self, void* what, time_point until) {
-      return static_cast<channel*>(self)->wait_to_send(*static_cast<T*>(what), until);
+      auto& ch = *static_cast<channel*>(self);
+      return (until == never && ch.send_giving_way(what)) || ch.wait_to_send(*static_cast<T*>(what), until);
     });
   }
   bool receive_slowly(std::optional<T>& value, time_point deadline) {
     return detail::jump_back(this, std::addressof(value), deadline, [](void* self, void* into, time_point until) {
-      return static_cast<channel*>(self)->wait_to_receive(*static_cast<std::optional<T>*>(into), until);
+      auto& ch = *static_cast<channel*>(self);
+      return (until == never && ch.receive_giving_way(into)) ||
+             ch.wait_to_receive(*static_cast<std::optional<T>*>(into), until);
     });
   }
   /// Who is next on this worker has often just been woken here, and is about to come for what this one waits for. So it
   /// is let run first, while this one stands in line without a wait that would have to be claimed, and woken.
   /// @returns false, being in no line, where there is nobody to give way to
-  bool send_giving_way(detail::channel_node& node) {
-    detail::worker const* const here = state_.lock.biased() ? detail::may_give_way() : nullptr;
-    if (here == nullptr || !state_.line_up_sender(node, here)) return false;
-    detail::give_way();
-    if (!state_.is_decided(node, detail::current_worker())) [[unlikely]]
-      detail::wait_in_line(state_.lock, state_.senders, node, "channel (to send)");
-    if (node.end == fate::closed) [[unlikely]]
-      detail::throw_channel_closed();
-    return true;
+  bool send_giving_way(void* value) {
+    if constexpr (state::is_nothrow) {
+      detail::channel_node node{value};
+      auto const turn = state_.lock.biased() ? detail::may_give_way() : detail::turn_to_give{};
+      if (turn.here == nullptr) return false;
+      node.party.has_none(*turn.ticket);
+      if (!state_.line_up_sender(node, turn.here)) return false;
+      detail::give_way();
+      if (node.party.look() != served) [[unlikely]] {
+        if (!detail::wait_in_line(state_.lock, state_.senders, node, "channel (to send)")) return false;
+      }
+      if (node.end == fate::closed) [[unlikely]]
+        detail::throw_channel_closed();
+      return true;
+    }
+    return false;
   }
-  bool receive_giving_way(detail::channel_node& node) {
-    detail::worker const* const here = state_.lock.biased() ? detail::may_give_way() : nullptr;
-    if (here == nullptr || !state_.line_up_receiver(node, here)) return false;
-    detail::give_way();
-    if (!state_.is_decided(node, detail::current_worker())) [[unlikely]]
-      detail::wait_in_line(state_.lock, state_.receivers, node, "channel (to receive)");
-    return true;
+  /// As above.  @param value  where it is to go
+  bool receive_giving_way(void* value) {
+    if constexpr (state::is_nothrow) {
+      detail::channel_node node{value};
+      auto const turn = state_.lock.biased() ? detail::may_give_way() : detail::turn_to_give{};
+      if (turn.here == nullptr) return false;
+      node.party.has_none(*turn.ticket);
+      if (!state_.line_up_receiver(node, turn.here)) return false;
+      detail::give_way();
+      return node.party.look() == served ||
+             detail::wait_in_line(state_.lock, state_.receivers, node, "channel (to receive)");
+    }
+    return false;
   }
 
-  bool wait_to_send(T& value, time_point deadline);
-  bool wait_to_receive(std::optional<T>& value, time_point deadline);
+  [[gnu::noinline]] bool wait_to_send(T& value, time_point deadline);
+  [[gnu::noinline]] bool wait_to_receive(std::optional<T>& value, time_point deadline);
 
   state state_;
 };
@@ -388,12 +406,9 @@ bool channel<T>::wait_to_receive(std::optional<T>& value, time_point deadline) {
     return accept(value, detail::check_cancelled());
   }
   detail::channel_node node{std::addressof(value)};
-  if constexpr (state::is_nothrow) {
-    if (deadline == never && receive_giving_way(node)) return true;
-  }
   do {
     waiter self{"channel (to receive)"};
-    node.owner = &self;
+    node.party.has_wait(self);
     if (line_up_to_receive(node, self.on()) != step::must_wait) return true;
     if (auto const cause = self.wait(deadline); cause != wake_cause::notified) [[unlikely]] {
       detail::leave_channel(state_.lock, state_.receivers, node, self, cause);
@@ -410,13 +425,10 @@ bool channel<T>::wait_to_send(T& value, time_point deadline) {
     return offer(value, detail::check_cancelled());
   }
   detail::channel_node node{std::addressof(value)};
-  if constexpr (state::is_nothrow) {
-    if (deadline == never && send_giving_way(node)) return true;
-  }
   typename state::place_for_next next{state_};
   for (;;) {
     waiter self{"channel (to send)"};
-    node.owner = &self;
+    node.party.has_wait(self);
     if (line_up_to_send(node, self.on(), next) != step::must_wait) return true;
     if (auto const cause = self.wait(deadline); cause != wake_cause::notified) [[unlikely]] {
       detail::leave_channel(state_.lock, state_.senders, node, self, cause);

@@ -8,8 +8,8 @@
 ///     thief  revoked = true; heavy barrier; what is in the slot now is the thief's
 ///
 /// Between the two barriers either the thief finds the slot empty, or the owner finds the revocation. The owner alone
-/// empties the slot: what a thief has taken stays there until the owner's next take() or replace() learns of it.
-/// Without such a barrier each takes by an exchange.
+/// empties the slot: what a thief has taken stays there until the owner's next take() or replace() learns of it (but
+/// for the moment in which a take_simply() finds the revocation). Without such a barrier each takes by an exchange.
 
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/detail/atomics.hpp>

@@ -268,7 +268,7 @@ private:
   static constexpr std::uint32_t causes = 3U << cause_shift;
   static constexpr std::uint32_t refused_bit = 1U << 15;  // refuse() sets it
   static constexpr std::uint32_t mode = cancellable_bit | heeds_bit;
-  // In a key: what it says beside the word's parity when the wait has ended, and that the claimed bit counts.
+  // In a key: the bits of the word that it heeds, and those that it adds to the word when its party is parked.
   static constexpr std::uint32_t by_cancel = cancellable_bit | cancel_bit;
   static constexpr std::uint32_t by_poke = heeds_bit | poked_bit;
 

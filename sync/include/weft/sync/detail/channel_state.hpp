@@ -7,7 +7,8 @@
 ///   place that a waiting receiver keeps ready, or out of that of a waiting sender.
 /// - Who can still be claimed waits for a reason: a receiver only while the ring is empty, a sender only while it is
 ///   full (always, with capacity 0), and no receiver beside a sender.
-/// - A wait is claimed before a value is moved to or from it: so a value is handed over once, or stays where it is.
+/// - Who stands in line is claimed (see line_party.hpp) before a value is moved to or from there: so a value is handed
+///   over once, or stays where it is.
 /// - Where the other's value cannot be moved because that throws, who was claimed for it is told to try `again`, at the
 ///   head of the line (a select: at its end), and the exception is the caller's. Where moving may throw, a sender for
 ///   which there is a place in the ring is told so, too, and moves its value itself; until it has, or has left, all
@@ -18,6 +19,7 @@
 #include <weft/runtime/detail/atomics.hpp>
 #include <weft/runtime/waiter.hpp>
 #include <weft/sync/detail/biased_lock.hpp>
+#include <weft/sync/detail/line_party.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -32,17 +34,17 @@
 namespace weft::inline v0::detail {
 
 /// A place in a channel's line. Lives on the waiting side's stack.
-template <class Waiter>
+template <class Waiter, class Atomics>
 struct alignas(8) basic_channel_node {
   enum class fate : unsigned char { waits, done, closed, again };
 
   explicit basic_channel_node(void* value) noexcept : place(value) {}
 
-  Waiter* owner = nullptr;             ///< null: is not to be claimed, nor woken
+  basic_line_party<Waiter, Atomics> party;
   void* place;                         ///< of a receiver: the optional to fill; of a sender: the value
   basic_channel_node* next = nullptr;  ///< guarded by the channel's lock, as is prev; null: in no line
   basic_channel_node* prev = nullptr;
-  fate end = fate::waits;  ///< written by who claims the wait for this node, before the wake
+  fate end = fate::waits;  ///< written by who claims the party for this node, before it wakes it
 };
 
 /// Those who wait at one end, oldest first, linked in a circle. Guarded by the channel's lock.
@@ -78,11 +80,11 @@ public:
     }
     node.next = node.prev = nullptr;
   }
-  /// Takes out the oldest whose wait can be claimed.  @returns it, or null
+  /// Takes out the oldest that can be claimed.  @returns it, or null
   Node* claim_first() noexcept {
     while (Node* const oldest = first()) {
       remove(*oldest);
-      if (oldest->owner == nullptr || oldest->owner->claim()) return oldest;
+      if (oldest->party.claim()) return oldest;
     }
     return nullptr;
   }
@@ -96,18 +98,20 @@ private:
 };
 
 /// Wakes who has been claimed. Made before the lock is taken, so that it does so after that has been released.
-template <class Waiter>
+template <class Waiter, class Atomics = std_atomics>
 class wake_afterwards {
+  using party = basic_line_party<Waiter, Atomics>;
+
 public:
   wake_afterwards() noexcept = default;
   wake_afterwards(wake_afterwards const&) = delete;
   ~wake_afterwards() {
     if (who_ != nullptr) who_->wake(placement::next);
   }
-  void wake(Waiter* who) noexcept { who_ = who; }
+  void wake(party& who) noexcept { who_ = &who; }
 
 private:
-  Waiter* who_ = nullptr;
+  party* who_ = nullptr;
 };
 
 /// What became of an attempt.
@@ -119,13 +123,13 @@ enum class channel_step : unsigned char { done, must_wait, closed };
 template <class T, class Waiter = waiter, class Atomics = std_atomics, unsigned BiasBits = 4>
 class basic_channel_state {
 public:
-  using node = basic_channel_node<Waiter>;
+  using node = basic_channel_node<Waiter, Atomics>;
   using fate = typename node::fate;
   using line = basic_channel_line<node, Atomics>;
   using lock_type = basic_biased_lock<Atomics, BiasBits>;
   using section = typename lock_type::section;              ///< holds the lock
   using plain_section = typename lock_type::plain_section;  ///< the same
-  using woken = wake_afterwards<Waiter>;
+  using woken = wake_afterwards<Waiter, Atomics>;
   using slot = std::optional<T>;
   static constexpr bool is_nothrow = std::is_nothrow_move_constructible_v<T>;
 
@@ -153,7 +157,7 @@ public:
       if (is_kept_ && !told) return channel_step::must_wait;
     }
     if (node* const receiver = receivers.claim_first()) {
-      then.wake(receiver->owner);
+      then.wake(receiver->party);
       if constexpr (!is_nothrow) receiver->end = fate::again;
       static_cast<slot*>(receiver->place)->emplace(std::move(value));
       receiver->end = fate::done;
@@ -173,7 +177,7 @@ public:
       drop_oldest();
       if constexpr (is_nothrow) {
         if (node* const sender = senders.claim_first()) {
-          then.wake(sender->owner);
+          then.wake(sender->party);
           push(value_of(*sender));
           sender->end = fate::done;
         }
@@ -184,7 +188,7 @@ public:
     }
     // With a buffer, one that was told to try again comes before those in line.
     if (node* const sender = capacity_ == 0 ? senders.claim_first() : nullptr) {
-      then.wake(sender->owner);
+      then.wake(sender->party);
       if constexpr (!is_nothrow) sender->end = fate::again;
       into.emplace(std::move(value_of(*sender)));
       sender->end = fate::done;
@@ -234,7 +238,7 @@ public:
     node* const receiver = receivers.claim_first();
     if (receiver == nullptr) [[unlikely]]
       return false;
-    then.wake(receiver->owner);
+    then.wake(receiver->party);
     static_cast<slot*>(receiver->place)->emplace(std::move(value));
     receiver->end = fate::done;
     return true;
@@ -248,13 +252,13 @@ public:
     node* const sender = senders.claim_first();
     if (sender == nullptr) [[unlikely]]
       return false;
-    then.wake(sender->owner);
+    then.wake(sender->party);
     into.emplace(std::move(value_of(*sender)));
     sender->end = fate::done;
     return true;
   }
 
-  /// Puts `sender`, whose wait is open, in line, where `who` holds the lock on bias and put() would have it wait.
+  /// Puts `sender` in line, where `who` holds the lock on bias and put() would have it wait.
   /// @returns false where it is not so simple; then nothing has been done
   [[gnu::always_inline]] bool line_up_sender(node& sender, typename lock_type::party who) noexcept
     requires is_nothrow
@@ -274,12 +278,6 @@ public:
       return false;
     receivers.push_back(receiver);
     return true;
-  }
-
-  /// Whether the fate of one in line has been decided.
-  [[gnu::always_inline]] bool is_decided(node const& place, typename lock_type::party who) noexcept {
-    section const held{lock, who};
-    return place.end != fate::waits;
   }
 
   // --- without the lock ---
@@ -325,7 +323,6 @@ public:
       for (line* const end : {&receivers, &senders}) {
         while (node* const first = end->claim_first()) {
           first->end = fate::closed;
-          if (first->owner == nullptr) continue;
           *last = first;
           last = &first->next;
         }
@@ -354,7 +351,7 @@ private:
   void keep_for_first(woken& then) noexcept {
     if (is_kept_) return;
     if (node* const sender = senders.claim_first()) {
-      then.wake(sender->owner);
+      then.wake(sender->party);
       sender->end = fate::again;
       is_kept_ = true;
     }

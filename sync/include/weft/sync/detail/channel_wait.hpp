@@ -8,7 +8,7 @@
 
 namespace weft::inline v0::detail {
 
-using channel_node = basic_channel_node<waiter>;
+using channel_node = basic_channel_node<waiter, std_atomics>;
 using channel_line = basic_channel_line<channel_node, std_atomics>;
 using channel_lock = basic_biased_lock<>;
 
@@ -16,8 +16,9 @@ using channel_lock = basic_biased_lock<>;
 [[nodiscard]] bool channel_only_tries(time_point deadline) noexcept;
 /// Takes `node` out of `line`: nobody has decided its fate, and for `cause` nobody will.  @throws cancelled
 void leave_channel(channel_lock& lock, channel_line& line, channel_node& node, waiter const& self, wake_cause cause);
-/// For who stands in line without a wait: waits until its fate is decided.  @throws cancelled, having left the line
-void wait_in_line(channel_lock& lock, channel_line& line, channel_node& node, char const* reason);
+/// For who stands in line without a wait: waits until it is served.
+/// @returns false if it has been passed over, as cancelled: it is in no line then  @throws cancelled, likewise
+[[nodiscard]] bool wait_in_line(channel_lock& lock, channel_line& line, channel_node& node, char const* reason);
 /// Wakes those who were in line when the channel was closed.
 void wake_closed(channel_node* claimed) noexcept;
 [[noreturn]] void throw_channel_closed();
