@@ -672,7 +672,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::park_slowly(worker* w, fiber_
   worker* const w = entry_worker();
   fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
   bool const may = self != nullptr && !self->ticket.must_look() && !self->pinned && !self->joiner_aside &&
-                   !w->help_put_off_ && w->slot_is_next() &&
+                   w->exceptions()->uncaught == 0 && !w->help_put_off_ && w->slot_is_next() &&
                    (!w->home.idle.wanted() || w->home.neighbours_watched.load(std::memory_order_relaxed));
   if (!may) return {};
   return {w, &self->ticket};

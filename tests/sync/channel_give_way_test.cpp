@@ -9,6 +9,7 @@
 #include "support/throws.hpp"
 #include "support/verify.hpp"
 
+#include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/inspect.hpp>
 #include <weft/runtime/spawn.hpp>
 #include <weft/runtime/this_fiber.hpp>
@@ -152,7 +153,7 @@ TEST_CASE("who is cancelled while it gives way has sent nothing, and stands in n
             });
 }
 
-TEST_CASE("who is cancelled while it gives way, and shielded, waits", "[channel]") {
+TEST_CASE("who may not be cancelled gives way to nobody", "[channel]") {
   meet<int>(
       [](auto& ch) {
         struct receives_last {
@@ -166,12 +167,55 @@ TEST_CASE("who is cancelled while it gives way, and shielded, waits", "[channel]
         }
       },
       [](auto& ch, auto& first) {
-        gave_way();
+        verify(state_of("first") == weft::task_state::parked);
         first.cancel();
         int value = 1;
-        verify(!ch.try_send(value));
+        verify(ch.try_send(value));
+      });
+  meet<int>(
+      [](auto& ch) {
+        weft::cancel_shield const shielded;
+        verify(ch.receive() == 1);
+      },
+      [](auto& ch, auto& first) {
+        verify(state_of("first") == weft::task_state::parked);
+        first.cancel();
+        ch.send(1);
+      });
+}
+
+TEST_CASE("who is called to look at its scopes while it gives way is served all the same", "[channel]") {
+  weft::cancel_scope* scope = nullptr;
+  auto const receive = [&](int expected) {
+    return [&, expected](auto& ch) {
+      weft::cancel_scope own;
+      scope = &own;
+      verify(ch.receive() == (expected != 0 ? std::optional{expected} : std::nullopt));
+    };
+  };
+  meet<int>(receive(1), [&](auto& ch, auto&) {
+    gave_way();
+    scope->reschedule(std::chrono::steady_clock::now() + std::chrono::hours{1});
+    int value = 1;
+    verify(ch.try_send(value));
+  });
+  meet<int>(receive(0), [&](auto& ch, auto&) {
+    gave_way();
+    scope->reschedule(std::chrono::steady_clock::now() + std::chrono::hours{1});
+    ch.close();
+  });
+  meet<int>(
+      [&](auto& ch) {
+        weft::cancel_scope own;
+        scope = &own;
+        verify(throws<weft::cancelled>([&] { (void)ch.receive(); }));
+      },
+      [&](auto& ch, auto&) {
+        gave_way();
+        scope->cancel();
         weft::yield();
-        verify(state_of("first") == weft::task_state::parked && ch.try_send(value));
+        int value = 1;
+        verify(!ch.try_send(value));
       });
 }
 

@@ -43,7 +43,8 @@ struct turn_to_give {
   wait_ticket const* ticket;  ///< the fiber's own
 };
 /// Whether the calling fiber may let another run first, which has often just been woken here, and be next itself; and
-/// whether a wait would find nothing to look at, no cancellation and no deadline of a scope.
+/// whether it has nothing to look at before it waits, no shield and no deadline, so that a cancellation of its task
+/// will count.
 [[nodiscard]] turn_to_give may_give_way() noexcept;
 /// Lets that fiber run, if nobody has stolen it, and goes on after it, but maybe on another thread. Who gives way is
 /// ready meanwhile: nobody is called to run it, nor woken. Comes right after may_give_way(), with no wait between them.

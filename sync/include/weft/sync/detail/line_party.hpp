@@ -3,9 +3,9 @@
 /// Who is to be served at a place in a line: a wait, or one who stands there without, having given way to the fiber
 /// that runs next (see channel::send_giving_way).
 ///
-/// Who serves owns the line's lock, claims, hands over, releases the lock, and then wakes, as the last that it does with
-/// the place. To one who stands it only says so, in `answer`: that one is ready, and looks when it goes on. It learns
-/// all from its place, and touches neither line nor lock once it has been served: both may be gone by then.
+/// Who serves owns the line's lock, claims, hands over, releases the lock, and then wakes, as the last that it does
+/// with the place. To one who stands it only says so, in `answer`: that one is ready, and looks when it goes on. It
+/// learns all from its place, and touches neither line nor lock once it has been served: both may be gone by then.
 ///
 ///     null --claim, by who serves--> decided; then its answer
 ///     null --wait_after_all, by the party--> a wait, to be claimed as any other
@@ -31,7 +31,7 @@ public:
   // --- the party, before it stands in the line, whose lock publishes it ---
 
   void has_wait(Waiter& open) noexcept { wait_.store(&open, std::memory_order_relaxed); }
-  /// @param own  tells whether it has been cancelled meanwhile
+  /// @param own  tells whether it has been cancelled meanwhile; which counts for its waits, see may_give_way()
   void has_none(ticket const& own) noexcept {
     ticket_ = &own;
     wait_.store(nullptr, std::memory_order_relaxed);
@@ -45,7 +45,7 @@ public:
     Waiter* wait = wait_.load(std::memory_order_acquire);  // pairs with wait_after_all()
     if (wait == nullptr) {
       // One that has been cancelled would throw if it waited. relaxed: decides for who cancelled before, and no more.
-      bool const cancelled = ticket_->must_look();
+      bool const cancelled = ticket_->cancel_requested();
       // relaxed: the answer publishes what is handed over. acquire: as above.
       if (wait_.compare_exchange_strong(wait, decided(), std::memory_order_relaxed, std::memory_order_acquire)) {
         if (cancelled) tell(answer::passed_over);
