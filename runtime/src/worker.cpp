@@ -668,14 +668,10 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::park_slowly(worker* w, fiber_
 
 /// A thief may have the fiber in the slot, so it is not looked at. What a pinned one left there could be stolen. Who
 /// serves the one that gave way calls nobody to run it: where someone sleeps, somebody must look at the neighbours.
-[[gnu::always_inline]] inline turn_to_give worker::may_give_way() noexcept {
-  worker* const w = entry_worker();
-  fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
-  bool const may = self != nullptr && !self->ticket.must_look() && !self->pinned && !self->joiner_aside &&
-                   w->exceptions()->uncaught == 0 && !w->help_put_off_ && w->slot_is_next() &&
-                   (!w->home.idle.wanted() || w->home.neighbours_watched.load(std::memory_order_relaxed));
-  if (!may) return {};
-  return {w, &self->ticket};
+[[gnu::always_inline]] inline bool worker::may_give_way(fiber_record const& self) const noexcept {
+  return !self.ticket.must_look() && !self.pinned && !self.joiner_aside && exceptions()->uncaught == 0 &&
+         !help_put_off_ && slot_is_next() &&
+         (!home.idle.wanted() || home.neighbours_watched.load(std::memory_order_relaxed));
 }
 
 WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::give_way(worker* w, fiber_record& self) noexcept {
@@ -694,7 +690,14 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::give_way(worker* 
   if constexpr (sanitized) go_on_as(self);
 }
 
-[[gnu::noinline]] turn_to_give may_give_way() noexcept { return worker::may_give_way(); }
+[[gnu::noinline]] turn_to_give may_give_way() noexcept {
+  worker* const w = entry_worker();
+  fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
+  if (self == nullptr) return {};
+  under_identity const scheduler_code{w->identity};
+  if (!w->may_give_way(*self)) return {};
+  return {w, &self->ticket};
+}
 
 WEFT_UNINSTRUMENTED [[gnu::noinline]] void give_way() noexcept {
   worker* const w = entry_worker();

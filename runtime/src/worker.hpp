@@ -49,7 +49,7 @@ public:
   /// Runs something else until the calling fiber's open wait ends.
   static void park(worker* w, fiber_record& self, wait_key wait) noexcept;
   /// See detail::may_give_way().
-  [[nodiscard]] static turn_to_give may_give_way() noexcept;
+  [[nodiscard]] bool may_give_way(fiber_record const& self) const noexcept;
   static void give_way(worker* w, fiber_record& self) noexcept;
   /// Waits for the end of `child`. If that is the newest in this worker's queue, it runs at once, and the caller again
   /// as soon as it ends or waits; where it waits, it first calls open_aside_join().  @returns true
