@@ -668,6 +668,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::park_slowly(worker* w, fiber_
 
 /// A thief may have the fiber in the slot, so it is not looked at. What a pinned one left there could be stolen. Who
 /// serves the one that gave way calls nobody to run it: where someone sleeps, somebody must look at the neighbours.
+/// (relaxed: a hint, as in help_with_woken(); a sleeper that comes later looks at the slot before it sleeps.)
 [[gnu::always_inline]] inline bool worker::may_give_way(fiber_record const& self) const noexcept {
   return !self.ticket.must_look() && !self.pinned && !self.joiner_aside && exceptions()->uncaught == 0 &&
          !help_put_off_ && slot_is_next() &&

@@ -108,9 +108,8 @@ public:
   }
 
   /// Takes the oldest value, if there is one. Never waits, and is no cancellation point.
-  /// @returns nothing if there is none, closed or not. If moving a `T` may throw, a sender that has been woken moves
-  /// its
-  ///   value into the buffer itself: until it has, there may be none though senders wait
+  /// @returns nothing if there is none, closed or not. If moving a `T` may throw, a woken sender moves its value into
+  ///   the buffer itself: until it has, there may be none though senders wait
   [[nodiscard]] std::optional<T> try_receive() {
     std::optional<T> value;
     (void)accept(value, detail::current_worker());
