@@ -4,6 +4,8 @@
 #include "scheduler.hpp"
 #include "worker.hpp"
 
+#include <weft/runtime/detail/biased_lock.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <exception>
@@ -241,15 +243,31 @@ namespace {
   return w;
 }
 
+[[gnu::noinline]] basic_biased_lock<>::entry check_cancelled_slowly_and_enter(basic_biased_lock<>& lock, worker* w) {
+  return lock.enter(check_cancelled_slowly(w));
+}
+
+/// Whether a cancellation point on worker `w` has something to look at. Not between fibers: what a guest's thread calls
+/// there is not the work of whoever drives it, and may be cancelled.
+[[gnu::always_inline]] inline bool must_look_on(worker const* w) noexcept {
+  fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
+  return self != nullptr ? self->ticket.must_look() : w == nullptr;
+}
+
 }  // namespace
 
 [[gnu::noinline]] worker* check_cancelled() {
   worker* const w = entry_worker();
-  fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
-  // Not between fibers: what a guest's thread calls there is not the work of whoever drives it, and may be cancelled.
-  if (self != nullptr ? self->ticket.must_look() : w == nullptr) [[unlikely]]
+  if (must_look_on(w)) [[unlikely]]
     return check_cancelled_slowly(w);
   return w;
+}
+
+[[gnu::noinline]] basic_biased_lock<>::entry check_cancelled_and_enter(basic_biased_lock<>& lock) {
+  worker* const w = entry_worker();
+  if (must_look_on(w)) [[unlikely]]
+    return check_cancelled_slowly_and_enter(lock, w);
+  return lock.enter(w);
 }
 
 void check_cancelled_in_passing() {

@@ -2,7 +2,7 @@
 /// A lock that is given on bias: three threads take it, each several times, and one of them sometimes as nobody in
 /// particular. Never two hold it, and each sees what those before it wrote.
 
-#include <weft/sync/detail/biased_lock.hpp>
+#include <weft/runtime/detail/biased_lock.hpp>
 
 #include "explore.hpp"
 

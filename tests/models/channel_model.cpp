@@ -3,8 +3,8 @@
 /// arrives once, with what was written to it; nobody waits for good; a cancelled receiver has taken nothing. With room
 /// for one value and without; with the lock given on bias as soon as it can be.
 ///
-/// The parts of channel<T> around detail/channel_state.hpp, wait_to_send(), wait_to_receive() and what they call, are
-/// written out here: change one, change the other.
+/// The parts of channel<T> around detail/channel_state.hpp, offer(), accept(), wait_to_send(), wait_to_receive() and
+/// what they call, are written out here: change one, change the other.
 
 #include <weft/sync/detail/channel_state.hpp>
 
@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <new>
 #include <optional>
+#include <utility>
 
 // Relacy replaces the ordinary operators, and the library's own of this form would not lead to them.
 void operator delete(void* memory, std::size_t) noexcept { ::operator delete(memory); }
@@ -76,9 +77,12 @@ private:
 
   bool put(message& value, node& place) {
     if constexpr (state::is_nothrow) {
-      if (channel_.put_by_bias(value, who(0))) return true;
-      typename state::woken then;
-      if (channel_.give_by_bias(value, who(0), then)) return true;
+      if (auto const inside = channel_.lock.enter(who(0)); inside != nullptr) {
+        if (channel_.put_simply(value, inside) || channel_.give_simply(value, inside)) return true;
+        typename state::woken then;
+        typename state::bias_section const held{inside};
+        if (channel_.put(held, value, then) == step::done) return true;
+      }
       bool const gives_way = rl::rand(2) == 0;
       gives_way ? place.party.has_none(sender_.own_ticket()) : place.party.has_wait(sender_);
       if (channel_.line_up_sender(place, who(0))) return gives_way && served_or_waits(place) == answer::served;
@@ -114,12 +118,7 @@ private:
     if (!self.begin()) return false;
     if constexpr (state::is_nothrow) {
       auto* const as = who(&self == &patient_ ? 1 : 2);
-      bool taken = false;
-      {
-        typename state::woken then;
-        taken = channel_.capacity() != 0 ? channel_.take_by_bias(value, as) : channel_.receive_by_bias(value, as, then);
-      }
-      if (taken) return count(value);
+      if (auto const inside = channel_.lock.enter(as); inside != nullptr && accept(value, inside)) return count(value);
     }
     if (auto const result = line_up(self, value, place); result != step::must_wait) {
       return result == step::done && count(value);
@@ -134,6 +133,14 @@ private:
     }
     RL_ASSERT(!value);
     return false;
+  }
+
+  bool accept(std::optional<message>& value, typename state::entry inside) {
+    auto const into = [&](message& oldest) { value.emplace(std::move(oldest)); };
+    if (channel_.take_simply(into, inside) || channel_.receive_simply(value, inside)) return true;
+    typename state::woken then;
+    typename state::bias_section const held{inside};
+    return channel_.take(held, value, then) != step::must_wait;
   }
 
   /// @returns false if it has been cancelled, and so has received nothing

@@ -1,7 +1,7 @@
 /// @file
 /// The lock of channels, which a worker that takes it again and again is given on bias.
 
-#include <weft/sync/detail/biased_lock.hpp>
+#include <weft/runtime/detail/biased_lock.hpp>
 
 #include "support/catch.hpp"
 #include "support/run_on.hpp"

@@ -60,9 +60,9 @@ public:
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means: not sent.
   /// Whatever is thrown, the caller still has the value.
-  void send(T&& value) { (void)send_until_(value, never); }
+  [[gnu::always_inline]] void send(T&& value) { (void)send_until_(value, never); }
   /// The same with a copy.
-  void send(T const& value)
+  [[gnu::always_inline]] void send(T const& value)
     requires std::copy_constructible<T>
   {
     T copy(value);
@@ -72,8 +72,8 @@ public:
   /// Sends `value` if that needs no waiting. Never waits, and is no cancellation point.
   /// @returns false, leaving `value` alone, if there is no room and nobody waits; if moving a `T` may throw, also while
   ///   the room is kept for a sender that has been woken  @throws channel_closed
-  [[nodiscard]] bool try_send(T& value) { return offer(value, detail::current_worker()); }
-  [[nodiscard]] bool try_send(T&& value) { return offer(value, detail::current_worker()); }
+  [[nodiscard]] bool try_send(T& value) { return offer(value, state_.lock.enter(detail::current_worker())); }
+  [[nodiscard]] bool try_send(T&& value) { return offer(value, state_.lock.enter(detail::current_worker())); }
 
   /// Sends `value`, waiting at most `limit`; with 0 it only tries.
   /// @returns false, leaving `value` alone, if that was too short  @throws channel_closed  A cancellation point.
@@ -112,7 +112,7 @@ public:
   ///   the buffer itself: until it has, there may be none though senders wait
   [[nodiscard]] std::optional<T> try_receive() {
     std::optional<T> value;
-    (void)accept(value, detail::current_worker());
+    (void)accept(value, state_.lock.enter(detail::current_worker()));
     return value;
   }
 
@@ -148,94 +148,78 @@ private:
   using state = detail::basic_channel_state<T>;
   using step = detail::channel_step;
   using fate = typename state::fate;
+  using entry = typename state::entry;
   static constexpr auto served = decltype(detail::channel_node::party)::answer::served;
   /// Such a value is returned in registers, if it is small.
   static constexpr bool returns_in_parts = std::is_trivially_copyable_v<T> && std::copy_constructible<T> &&
                                            state::is_nothrow;
 
-  /// One attempt, on `here`. By bias it has code of its own, out of line: a call costs little there, while the stores
-  /// that it makes would have to reach the cache before the lock's exchange.
-  bool offer(T& value, detail::worker const* here) {
-    return state_.lock.biased() ? offer_by_bias(value, here) : offer_plainly(value);
+  /// One attempt. What is simple is inlined, and so needs the value in registers only: stores to it would have to reach
+  /// the cache before a lock's exchange.
+  /// @param inside  how the lock has been entered, by bias; null: it has not been
+  [[gnu::always_inline]] bool offer(T& value, entry inside) {
+    if (inside == nullptr) return offer_plainly(value);
+    if constexpr (state::is_nothrow) {
+      if (state_.put_simply(value, inside)) [[likely]]
+        return true;
+    }
+    return meet_receiver(value, inside);
   }
   bool offer_plainly(T& value) {
     typename state::woken then;
     typename state::plain_section const held{state_.lock};
-    return sent(state_.put(held, value, then));
-  }
-  [[gnu::noinline]] bool offer_by_bias(T& value, detail::worker const* here) {
-    if constexpr (state::is_nothrow) {
-      if (state_.put_by_bias(value, here)) [[likely]]
-        return true;
-    }
-    return meet_receiver(value, here);
-  }
-  [[gnu::noinline]] bool meet_receiver(T& value, detail::worker const* here) {
-    if constexpr (state::is_nothrow) {
-      typename state::woken then;
-      if (state_.give_by_bias(value, here, then)) [[likely]]
-        return true;
-    }
-    return offer_in_section(value, here);
-  }
-  [[gnu::noinline]] bool offer_in_section(T& value, detail::worker const* here) {
-    typename state::woken then;
-    auto const put = [&] {  // nothing is thrown in here but by moves: else the section would be kept in memory for that
-      typename state::section const held{state_.lock, here};
-      return state_.put(held, value, then);
-    };
-    return sent(put());
-  }
-  static bool sent(step result) {
+    auto const result = state_.put(held, value, then);
     if (result == step::closed) detail::throw_channel_closed();
     return result == step::done;
   }
-  bool accept(std::optional<T>& value, detail::worker const* here) {
-    return state_.lock.biased() ? accept_knowing_bias(value, here) : accept_plainly(value);
-  }
-  bool accept_knowing_bias(std::optional<T>& value, detail::worker const* here) {
-    if (state_.capacity() != 0) return accept_by_bias(value, here);
+  [[gnu::noinline]] bool meet_receiver(T& value, entry inside) noexcept(state::is_nothrow) {
     if constexpr (state::is_nothrow) {
-      if (meet_sender(value, here)) [[likely]]
+      if (state_.give_simply(value, inside)) return true;
+    }
+    return offer_inside(value, inside);
+  }
+  /// Not inlined, as below: what few calls need would cost the others the saving of registers.
+  [[gnu::noinline]] bool offer_inside(T& value, entry inside) noexcept(state::is_nothrow) {
+    typename state::woken then;
+    typename state::bias_section const held{inside};
+    return state_.put(held, value, then) == step::done;
+  }
+  [[gnu::always_inline]] bool accept(std::optional<T>& value, entry inside) {
+    if (inside == nullptr) return accept_plainly(value);
+    if constexpr (state::is_nothrow) {
+      if (state_.take_simply([&](T& oldest) { value.emplace(std::move(oldest)); }, inside)) [[likely]]
         return true;
     }
-    return accept_in_section(value, here);
+    return meet_sender(value, inside);
   }
   bool accept_plainly(std::optional<T>& value) {
     typename state::woken then;
     typename state::plain_section const held{state_.lock};
     return state_.take(held, value, then) != step::must_wait;
   }
-  [[gnu::noinline]] bool accept_by_bias(std::optional<T>& value, detail::worker const* here) {
+  [[gnu::noinline]] bool meet_sender(std::optional<T>& value, entry inside) noexcept(state::is_nothrow) {
     if constexpr (state::is_nothrow) {
-      if (state_.take_by_bias(value, here)) [[likely]]
-        return true;
+      if (state_.receive_simply(value, inside)) return true;
     }
-    return accept_in_section(value, here);
+    return accept_inside(value, inside);
   }
-  /// @returns false, too, where it is not so simple
-  [[gnu::noinline]] bool meet_sender(std::optional<T>& value, detail::worker const* here) noexcept
-    requires(state::is_nothrow)
-  {
+  [[gnu::noinline]] bool accept_inside(std::optional<T>& value, entry inside) noexcept(state::is_nothrow) {
     typename state::woken then;
-    return state_.receive_by_bias(value, here, then);
-  }
-  [[gnu::noinline]] bool accept_in_section(std::optional<T>& value, detail::worker const* here) {
-    typename state::woken then;
-    typename state::section const held{state_.lock, here};
+    typename state::bias_section const held{inside};
     return state_.take(held, value, then) != step::must_wait;
   }
 
-  bool send_until_(T& value, time_point deadline) {
+  /// Inlined, for its return would be mispredicted after a wait: see jump_back().
+  [[gnu::always_inline]] bool send_until_(T& value, time_point deadline) {
     if (!state_.seems_full()) [[likely]] {
-      if (offer(value, detail::check_cancelled())) return true;
+      if (offer(value, detail::check_cancelled_and_enter(state_.lock))) return true;
     }
     return send_slowly(value, deadline);
   }
   /// @returns whether there was a value, or none will come
-  bool receive_until_(std::optional<T>& value, time_point deadline) {
+  [[gnu::always_inline]] bool receive_until_(std::optional<T>& value, time_point deadline) {
     if (!state_.seems_empty()) [[likely]] {
-      if (accept(value, detail::check_cancelled())) return true;
+      if (accept(value, detail::check_cancelled_and_enter(state_.lock))) return true;
     }
     return receive_slowly(value, deadline);
   }
@@ -254,17 +238,16 @@ private:
   }
   [[gnu::always_inline]] std::optional<T> receive_in_parts() {
     if (!state_.seems_empty()) [[likely]] {
-      auto const* const here = detail::check_cancelled();
-      if (!state_.lock.biased()) {
-        std::optional<T> value;  // its address is not taken: it is not in memory
+      auto const inside = detail::check_cancelled_and_enter(state_.lock);
+      if (inside == nullptr) {
+        std::optional<T> value;  // an own one in each case, and in two its address is not taken: they are not in memory
         if (accept_plainly(value)) return rebuilt(value);
-      } else if (state_.capacity() == 0) {
-        std::optional<T> value;
-        if (meet_sender(value, here)) [[likely]]
-          return std::optional<T>(std::in_place, std::as_const(*value));
+      } else if (std::optional<T> value; state_.take_simply([&](T const& oldest) { value.emplace(oldest); }, inside))
+          [[likely]] {
+        return rebuilt(value);
       } else {
-        std::optional<T> value;
-        if (accept_by_bias(value, here)) return rebuilt(value);
+        std::optional<T> met;
+        if (meet_sender(met, inside)) return rebuilt(met);
       }
     }
     std::optional<T> value;
@@ -319,18 +302,23 @@ private:
   }
 
   bool send_slowly(T& value, time_point deadline) {
-    return detail::jump_back(this, std::addressof(value), deadline, [](void* self, void* what, time_point until) {
-      auto& ch = *static_cast<channel*>(self);
-      return (until == never && ch.send_giving_way(what)) || ch.wait_to_send(*static_cast<T*>(what), until);
-    });
+    return detail::jump_back(this, std::addressof(value), deadline,
+                             deadline == never ? wait_to_send_at_all : wait_to_send);
   }
   bool receive_slowly(std::optional<T>& value, time_point deadline) {
-    return detail::jump_back(this, std::addressof(value), deadline, [](void* self, void* into, time_point until) {
-      auto& ch = *static_cast<channel*>(self);
-      return (until == never && ch.receive_giving_way(into)) ||
-             ch.wait_to_receive(*static_cast<std::optional<T>*>(into), until);
-    });
+    return detail::jump_back(this, std::addressof(value), deadline,
+                             deadline == never ? wait_to_receive_at_all : wait_to_receive);
   }
+  // For jump_back(). As `value` the receiving ones are given the optional that it is to go into.
+  static bool wait_to_send_at_all(void* self, void* value, time_point) {
+    return static_cast<channel*>(self)->send_giving_way(value) || wait_to_send(self, value, never);
+  }
+  static bool wait_to_receive_at_all(void* self, void* value, time_point) {
+    return static_cast<channel*>(self)->receive_giving_way(value) || wait_to_receive(self, value, never);
+  }
+  [[gnu::noinline]] static bool wait_to_send(void* self, void* value, time_point deadline);
+  [[gnu::noinline]] static bool wait_to_receive(void* self, void* value, time_point deadline);
+
   /// Who is next on this worker has often just been woken here, and is about to come for what this one waits for. So it
   /// is let run first, while this one stands in line without a wait that would have to be claimed, and woken.
   /// @returns false, being in no line, where there is nobody to give way to
@@ -366,9 +354,6 @@ private:
     return false;
   }
 
-  [[gnu::noinline]] bool wait_to_send(T& value, time_point deadline);
-  [[gnu::noinline]] bool wait_to_receive(std::optional<T>& value, time_point deadline);
-
   state state_;
 };
 
@@ -400,17 +385,19 @@ private:
 
 template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
-bool channel<T>::wait_to_receive(std::optional<T>& value, time_point deadline) {
+bool channel<T>::wait_to_receive(void* self, void* into, time_point deadline) {
+  auto& ch = *static_cast<channel*>(self);
+  auto& value = *static_cast<std::optional<T>*>(into);
   if (deadline != never && detail::channel_only_tries(deadline)) {
-    return accept(value, detail::check_cancelled());
+    return ch.accept(value, detail::check_cancelled_and_enter(ch.state_.lock));
   }
-  detail::channel_node node{std::addressof(value)};
+  detail::channel_node node{into};
   do {
-    waiter self{"channel (to receive)"};
-    node.party.has_wait(self);
-    if (line_up_to_receive(node, self.on()) != step::must_wait) return true;
-    if (auto const cause = self.wait(deadline); cause != wake_cause::notified) [[unlikely]] {
-      detail::leave_channel(state_.lock, state_.receivers, node, self, cause);
+    waiter wait{"channel (to receive)"};
+    node.party.has_wait(wait);
+    if (ch.line_up_to_receive(node, wait.on()) != step::must_wait) return true;
+    if (auto const cause = wait.wait(deadline); cause != wake_cause::notified) [[unlikely]] {
+      detail::leave_channel(ch.state_.lock, ch.state_.receivers, node, wait, cause);
       return false;
     }
   } while (!state::is_nothrow && node.end == fate::again);
@@ -419,18 +406,19 @@ bool channel<T>::wait_to_receive(std::optional<T>& value, time_point deadline) {
 
 template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
-bool channel<T>::wait_to_send(T& value, time_point deadline) {
+bool channel<T>::wait_to_send(void* self, void* value, time_point deadline) {
+  auto& ch = *static_cast<channel*>(self);
   if (deadline != never && detail::channel_only_tries(deadline)) {
-    return offer(value, detail::check_cancelled());
+    return ch.offer(*static_cast<T*>(value), detail::check_cancelled_and_enter(ch.state_.lock));
   }
-  detail::channel_node node{std::addressof(value)};
-  typename state::place_for_next next{state_};
+  detail::channel_node node{value};
+  typename state::place_for_next next{ch.state_};
   for (;;) {
-    waiter self{"channel (to send)"};
-    node.party.has_wait(self);
-    if (line_up_to_send(node, self.on(), next) != step::must_wait) return true;
-    if (auto const cause = self.wait(deadline); cause != wake_cause::notified) [[unlikely]] {
-      detail::leave_channel(state_.lock, state_.senders, node, self, cause);
+    waiter wait{"channel (to send)"};
+    node.party.has_wait(wait);
+    if (ch.line_up_to_send(node, wait.on(), next) != step::must_wait) return true;
+    if (auto const cause = wait.wait(deadline); cause != wake_cause::notified) [[unlikely]] {
+      detail::leave_channel(ch.state_.lock, ch.state_.senders, node, wait, cause);
       return false;
     }
     if (node.end == fate::done) [[likely]]

@@ -17,8 +17,8 @@
 /// Who has been claimed is woken when the lock has been released, and may then free the channel.
 
 #include <weft/runtime/detail/atomics.hpp>
+#include <weft/runtime/detail/biased_lock.hpp>
 #include <weft/runtime/waiter.hpp>
-#include <weft/sync/detail/biased_lock.hpp>
 #include <weft/sync/detail/line_party.hpp>
 
 #include <atomic>
@@ -80,6 +80,14 @@ public:
     }
     node.next = node.prev = nullptr;
   }
+  /// Takes out the oldest if it can be claimed so: see line_party.hpp.  @returns it, or null; then nothing has been
+  /// done
+  Node* claim_first_simply() noexcept {
+    Node* const oldest = first();
+    if (oldest == nullptr || !oldest->party.claim_simply()) return nullptr;
+    remove(*oldest);
+    return oldest;
+  }
   /// Takes out the oldest that can be claimed.  @returns it, or null
   Node* claim_first() noexcept {
     while (Node* const oldest = first()) {
@@ -129,6 +137,8 @@ public:
   using lock_type = basic_biased_lock<Atomics, BiasBits>;
   using section = typename lock_type::section;              ///< holds the lock
   using plain_section = typename lock_type::plain_section;  ///< the same
+  using bias_section = typename lock_type::bias_section;    ///< the same
+  using entry = typename lock_type::entry;
   using woken = wake_afterwards<Waiter, Atomics>;
   using slot = std::optional<T>;
   static constexpr bool is_nothrow = std::is_nothrow_move_constructible_v<T>;
@@ -140,7 +150,7 @@ public:
   }
   basic_channel_state(basic_channel_state const&) = delete;
   ~basic_channel_state() {
-    for (auto left = count(); left != 0; --left) drop_oldest();
+    for (auto left = count(); left != 0; --left) drop_oldest(left);
     if (capacity_ != 0) std::allocator<T>{}.deallocate(ring_, capacity_);
   }
 
@@ -163,8 +173,9 @@ public:
       receiver->end = fate::done;
       return channel_step::done;
     }
-    if (count() == capacity_) return channel_step::must_wait;
-    push(value);
+    auto const present = count();
+    if (present == capacity_) return channel_step::must_wait;
+    push(value, present);
     return channel_step::done;
   }
 
@@ -172,13 +183,13 @@ public:
   /// then taken nothing.
   template <class Section>
   channel_step take(Section const& held, slot& into, woken& then) noexcept(is_nothrow) {
-    if (count() != 0) {
+    if (auto const present = count(); present != 0) {
       into.emplace(std::move(ring_[head_]));
-      drop_oldest();
+      drop_oldest(present);
       if constexpr (is_nothrow) {
         if (node* const sender = senders.claim_first()) {
           then.wake(sender->party);
-          push(value_of(*sender));
+          push(value_of(*sender), present - 1);
           sender->end = fate::done;
         }
       } else {
@@ -202,59 +213,57 @@ public:
     return held.flagged();
   }
 
-  // --- taking the lock by bias ---
+  // --- by bias ---
 
-  /// put() where `who` holds the lock on bias, nobody stands in line and there is room: without a branch for anything
-  /// else it takes seven tenths of the instructions.
+  /// put() where nobody stands in line and there is room: it throws nothing, and leaves the lock.
   /// @returns false where it is not so simple; then nothing has been done
-  [[gnu::always_inline]] bool put_by_bias(T& value, typename lock_type::party who) noexcept
+  [[gnu::always_inline]] bool put_simply(T& value, entry inside) noexcept
     requires is_nothrow
   {
-    typename lock_type::bias_section const held{lock, who};
-    if (!held || is_closed(held) || !receivers.empty() || count() == capacity_) [[unlikely]]
+    auto const present = count();
+    if (!receivers.empty() || present == capacity_) [[unlikely]]
       return false;
-    push(value);
+    push(value, present);
+    lock_type::leave(inside);
     return true;
   }
   /// The same of take().
-  [[gnu::always_inline]] bool take_by_bias(slot& into, typename lock_type::party who) noexcept
+  /// @param into  is called with the value, to move it
+  template <class Into>
+  [[gnu::always_inline]] bool take_simply(Into&& into, entry inside) noexcept
     requires is_nothrow
   {
-    typename lock_type::bias_section const held{lock, who};
-    if (!held || count() == 0 || !senders.empty()) [[unlikely]]
+    auto const present = count();
+    if (present == 0 || !senders.empty()) [[unlikely]]
       return false;
-    into.emplace(std::move(ring_[head_]));
-    drop_oldest();
+    into(ring_[head_]);
+    drop_oldest(present);
+    lock_type::leave(inside);
     return true;
   }
 
-  /// put() where, besides, a receiver stands in line, and take() where, without a buffer, a sender does.
-  [[gnu::always_inline]] bool give_by_bias(T& value, typename lock_type::party who, woken& then) noexcept
+  /// put() where a receiver stands first in line that has given way, and take() where, without a buffer, a sender does:
+  /// as above.
+  [[gnu::always_inline]] bool give_simply(T& value, entry inside) noexcept
     requires is_nothrow
   {
-    typename lock_type::bias_section const held{lock, who};
-    if (!held || is_closed(held)) [[unlikely]]
-      return false;
-    node* const receiver = receivers.claim_first();
-    if (receiver == nullptr) [[unlikely]]
-      return false;
-    then.wake(receiver->party);
+    node* const receiver = receivers.claim_first_simply();
+    if (receiver == nullptr) return false;
     static_cast<slot*>(receiver->place)->emplace(std::move(value));
     receiver->end = fate::done;
+    lock_type::leave(inside);
+    receiver->party.wake_simply();
     return true;
   }
-  [[gnu::always_inline]] bool receive_by_bias(slot& into, typename lock_type::party who, woken& then) noexcept
+  [[gnu::always_inline]] bool receive_simply(slot& into, entry inside) noexcept
     requires is_nothrow
   {
-    typename lock_type::bias_section const held{lock, who};
-    if (!held) [[unlikely]]
-      return false;
-    node* const sender = senders.claim_first();
-    if (sender == nullptr) [[unlikely]]
-      return false;
-    then.wake(sender->party);
+    node* const sender = capacity_ == 0 ? senders.claim_first_simply() : nullptr;
+    if (sender == nullptr) return false;
     into.emplace(std::move(value_of(*sender)));
     sender->end = fate::done;
+    lock_type::leave(inside);
+    sender->party.wake_simply();
     return true;
   }
 
@@ -263,8 +272,11 @@ public:
   [[gnu::always_inline]] bool line_up_sender(node& sender, typename lock_type::party who) noexcept
     requires is_nothrow
   {
-    typename lock_type::bias_section const held{lock, who};
-    if (!held || is_closed(held) || !receivers.empty() || count() != capacity_) [[unlikely]]
+    entry const inside = lock.enter(who);
+    if (inside == nullptr) [[unlikely]]
+      return false;
+    bias_section const held{inside};
+    if (!receivers.empty() || count() != capacity_) [[unlikely]]
       return false;
     senders.push_back(sender);
     return true;
@@ -273,8 +285,11 @@ public:
   [[gnu::always_inline]] bool line_up_receiver(node& receiver, typename lock_type::party who) noexcept
     requires is_nothrow
   {
-    typename lock_type::bias_section const held{lock, who};
-    if (!held || is_closed(held) || count() != 0 || !senders.empty()) [[unlikely]]
+    entry const inside = lock.enter(who);
+    if (inside == nullptr) [[unlikely]]
+      return false;
+    bias_section const held{inside};
+    if (count() != 0 || !senders.empty()) [[unlikely]]
       return false;
     receivers.push_back(receiver);
     return true;
@@ -356,17 +371,18 @@ private:
       is_kept_ = true;
     }
   }
-  void push(T& value) noexcept(is_nothrow) {
-    auto const present = count();
+  /// @param present  count(), which is read but once
+  [[gnu::always_inline]] void push(T& value, std::size_t present) noexcept(is_nothrow) {
     auto at = head_ + present;
     if (at >= capacity_) at -= capacity_;
     std::construct_at(ring_ + at, std::move(value));
     count_.store(present + 1, std::memory_order_relaxed);
   }
-  void drop_oldest() noexcept {
-    std::destroy_at(ring_ + head_);
-    if (++head_ == capacity_) head_ = 0;
-    count_.store(count() - 1, std::memory_order_relaxed);
+  [[gnu::always_inline]] void drop_oldest(std::size_t present) noexcept {
+    std::size_t const head = head_;
+    std::destroy_at(ring_ + head);
+    head_ = head + 1 == capacity_ ? 0 : head + 1;
+    count_.store(present - 1, std::memory_order_relaxed);
   }
 
   T* ring_ = nullptr;

@@ -32,10 +32,7 @@ public:
 
   void has_wait(Waiter& open) noexcept { wait_.store(&open, std::memory_order_relaxed); }
   /// @param own  tells whether it has been cancelled meanwhile; which counts for its waits, see may_give_way()
-  void has_none(ticket const& own) noexcept {
-    ticket_ = &own;
-    wait_.store(nullptr, std::memory_order_relaxed);
-  }
+  void has_none(ticket const& own) noexcept { ticket_ = &own; }
 
   // --- who serves ---
 
@@ -54,6 +51,15 @@ public:
     }
     return wait != decided() && wait->claim();
   }
+  /// claim() of one who stands there without a wait, and has not been cancelled. To be called before it is taken out of
+  /// the line.  @returns false, too, where it is not so simple; then nothing has been done
+  [[nodiscard]] bool claim_simply() noexcept {
+    Waiter* none = wait_.load(std::memory_order_relaxed);  // as in claim(): the exchange decides, the answer publishes
+    return none == nullptr && !ticket_->cancel_requested() &&
+           wait_.compare_exchange_strong(none, decided(), std::memory_order_relaxed, std::memory_order_relaxed);
+  }
+  /// After claim_simply(), as wake() after claim().
+  void wake_simply() noexcept { tell(answer::served); }
   /// After claim(), and after the lock. The place may be gone when this returns.
   void wake(placement where) noexcept {
     Waiter* const wait = wait_.load(std::memory_order_relaxed);  // as claim() saw it
@@ -92,7 +98,7 @@ private:
   static Waiter* decided() noexcept { return reinterpret_cast<Waiter*>(std::uintptr_t{1}); }
 
   typename Atomics::template atomic<Waiter*> wait_{nullptr};
-  ticket const* ticket_ = nullptr;
+  ticket const* ticket_;                                        // of who has no wait
   typename Atomics::template atomic<unsigned char> answer_{0};  // an answer
 };
 

@@ -42,16 +42,39 @@ public:
   /// Its address is a multiple of 64.
   using party = void const*;
 
+  /// Where who has entered by bias says so; null for who has not.
+  using entry = atomic<bool>*;
+  /// Enters where the party holds the lock on bias, which costs no more than to find out; until leave(). Nothing that
+  /// may suspend or allocate may happen meanwhile.
+  [[nodiscard]] [[gnu::always_inline]] entry enter(party who) noexcept {
+    // acquire, here and of `inside`: pairs with release() and leave() in another fiber of the same worker. Their thread
+    // orders the two already, but a race detector that tells fibers apart goes by this.
+    auto const word = word_.load(std::memory_order_acquire);
+    // Nobody in particular is null, which never holds it.
+    if ((word & ~grant_mask) != (address(who) | holds)) return nullptr;
+    auto& inside = inside_[word & grant_mask];
+    (void)inside.load(std::memory_order_acquire);
+    inside.store(true, std::memory_order_relaxed);  // the barrier orders it
+    barrier::light();                               // pairs with the heavy one in deprive()
+    // relaxed: only this party makes itself the holder, so nothing is to be learned from another.
+    if (word_.load(std::memory_order_relaxed) == word) [[likely]]
+      return &inside;
+    leave(&inside);
+    return nullptr;
+  }
+  /// release: pairs with deprive(). Afterwards the lock may be gone.
+  [[gnu::always_inline]] static void leave(entry inside) noexcept { inside->store(false, std::memory_order_release); }
+
   /// Holds the lock. Nothing that may suspend or allocate may happen meanwhile.
   class section {
   public:
-    section(basic_biased_lock& lock, party who) noexcept : lock_(lock), inside_(lock.enter(who, word_)) {
+    section(basic_biased_lock& lock, party who) noexcept : lock_(lock), inside_(lock.enter(who)) {
       if (inside_ == nullptr) word_ = lock.acquire();
     }
     section(section const&) = delete;
     // Inline, or the compiler calls it where an exception is thrown, and keeps the section in memory for that. As
     // below.
-    [[gnu::always_inline]] ~section() { inside_ != nullptr ? leave(*inside_) : lock_.release(word_); }
+    [[gnu::always_inline]] ~section() { inside_ != nullptr ? leave(inside_) : lock_.release(word_); }
 
     /// Whether the flag is set.
     [[nodiscard]] bool flagged() const noexcept { return (word_ & flag) != 0; }
@@ -62,11 +85,11 @@ public:
 
   private:
     basic_biased_lock& lock_;
-    std::uintptr_t word_ = 0;     // what the lock's word is, or will be when the section ends
-    atomic<bool>* const inside_;  // null: not by bias
+    std::uintptr_t word_ = 0;  // what the lock's word will be when the section ends; by bias: nothing
+    entry const inside_;
   };
 
-  /// The same for nobody in particular, and for where the lock has just been seen not to be held on bias.
+  /// The same for nobody in particular, and for who has just seen that it does not hold the lock on bias.
   class plain_section {
   public:
     explicit plain_section(basic_biased_lock& lock) noexcept : lock_(lock), word_(lock.acquire()) {}
@@ -80,23 +103,20 @@ public:
     std::uintptr_t word_;
   };
 
-  /// Holds the lock if the party holds it on bias, which costs no more than to find out; else it is false.
+  /// The same for who has entered by bias: an `entry` that is not null.
   class bias_section {
   public:
-    bias_section(basic_biased_lock& lock, party who) noexcept : inside_(lock.enter(who, word_)) {}
+    explicit bias_section(entry inside) noexcept : inside_(inside) {}
     bias_section(bias_section const&) = delete;
-    [[gnu::always_inline]] ~bias_section() {
-      if (inside_ != nullptr) leave(*inside_);
-    }
-    [[nodiscard]] explicit operator bool() const noexcept { return inside_ != nullptr; }
-    [[nodiscard]] bool flagged() const noexcept { return (word_ & flag) != 0; }
+    [[gnu::always_inline]] ~bias_section() { leave(inside_); }
+    /// A lock with the flag is given to nobody.
+    [[nodiscard]] static constexpr bool flagged() noexcept { return false; }
 
   private:
-    std::uintptr_t word_ = 0;
-    atomic<bool>* const inside_;
+    entry const inside_;
   };
 
-  /// Whether somebody holds it on bias: then a section may cost less than a plain one, or more. A hint.
+  /// Whether somebody holds it on bias. A hint.
   [[nodiscard]] bool biased() const noexcept { return (word_.load(std::memory_order_relaxed) & holds) != 0; }
 
   /// A flag of the user's.  acquire: pairs with release(): what came before is visible to who sees it.
@@ -104,47 +124,21 @@ public:
   /// Sets the flag for good, and calls `f` under the lock.
   template <class F>
   void set_flag(F&& f) noexcept {
-    plain_section held{*this};  // by bias the word could not be written
+    plain_section held{*this};  // by bias the word could not be written; nor is it given away with the flag
     held.word_ |= flag;
     f();
   }
 
 private:
-  // The word: the address of who counted last | bits 5, 4: which grant | bit 3: whether that one holds it on bias |
-  // bit 1: the flag | bit 0: it is held, but by bias.
-  static constexpr std::uintptr_t locked = 1;
-  static constexpr std::uintptr_t flag = 2;
+  // The word: the address of who counted last | bit 4: it is held, but by bias | bit 3: whether that one holds it on
+  // bias | bit 2: the flag | bits 1, 0: which grant.
+  static constexpr std::uintptr_t grant_mask = 3;
+  static constexpr std::uintptr_t flag = 4;
   static constexpr std::uintptr_t holds = 8;
-  static constexpr unsigned grant_shift = 4;
-  static constexpr std::uintptr_t grant_mask = std::uintptr_t{3} << grant_shift;
+  static constexpr std::uintptr_t locked = 16;
   static constexpr std::uint8_t most_grants = 3;
 
   static std::uintptr_t address(party who) noexcept { return reinterpret_cast<std::uintptr_t>(who); }
-  [[nodiscard]] atomic<bool>& inside_of(std::uintptr_t word) noexcept {
-    return inside_[(word & grant_mask) >> grant_shift];
-  }
-
-  /// @returns what says that the party is inside, or null if it does not hold the lock on bias
-  [[nodiscard]] atomic<bool>* enter(party who, std::uintptr_t& word) noexcept {
-    // acquire, here and of `inside`: pairs with release() and leave() in another fiber of the same worker. Their thread
-    // orders the two already, but a race detector that tells fibers apart goes by this.
-    word = word_.load(std::memory_order_acquire);
-    // Nobody in particular is null, which never holds it.
-    if ((word & ~(grant_mask | flag)) != (address(who) | holds)) [[unlikely]]
-      return nullptr;
-    auto& inside = inside_of(word);
-    (void)inside.load(std::memory_order_acquire);
-    inside.store(true, std::memory_order_relaxed);  // the barrier orders it
-    barrier::light();                               // pairs with the heavy one in deprive()
-    // relaxed: only this party makes itself the holder, so nothing is to be learned from another.
-    if (word_.load(std::memory_order_relaxed) == word) [[likely]]
-      return &inside;
-    leave(inside);
-    return nullptr;
-  }
-
-  /// release: pairs with deprive(). Afterwards the lock may be gone.
-  static void leave(atomic<bool>& inside) noexcept { inside.store(false, std::memory_order_release); }
 
   /// @returns the word, which is the caller's now
   [[nodiscard]] std::uintptr_t acquire() noexcept {
@@ -173,22 +167,22 @@ private:
   /// The word is locked, which tells the holder.  @returns the word without one
   [[gnu::cold]] std::uintptr_t deprive(std::uintptr_t word) noexcept {
     barrier::heavy();
-    auto& inside = inside_of(word);
+    auto& inside = inside_[word & grant_mask];
     // acquire: pairs with leave().
     for (unsigned turn = 0; inside.load(std::memory_order_acquire); ++turn) Atomics::pause(turn);
-    return word & flag;
+    return 0;
   }
 
   void count(party who, std::uintptr_t& word) noexcept {
-    if (grants_ == most_grants || who == nullptr) return;
-    if ((word & ~flag) != address(who)) {
-      word = (word & flag) | address(who);
+    if (grants_ == most_grants || who == nullptr || (word & flag) != 0) return;
+    if (word != address(who)) {
+      word = address(who);
       in_a_row_ = 0;
     }
     if (++in_a_row_ >> (grants_ + 1U) * CountBits == 0) return;
     in_a_row_ = 0;
     if (!barrier::asymmetric()) return;
-    word |= std::uintptr_t{grants_} << grant_shift | holds;
+    word |= grants_ | holds;
     grants_ = static_cast<std::uint8_t>(grants_ + 1U);
   }
 
@@ -198,5 +192,10 @@ private:
   plain<std::uint8_t> grants_ = 0;
   std::array<atomic<bool>, most_grants> inside_{};  // for each grant, written by its holder
 };
+
+/// What an operation begins with that need not wait: it is a cancellation point all the same, and the calling worker
+/// enters, if it holds `lock` on bias. One function, for the worker has to be asked for out of line.
+/// @throws cancelled
+[[nodiscard]] basic_biased_lock<>::entry check_cancelled_and_enter(basic_biased_lock<>& lock);
 
 }  // namespace weft::inline v0::detail
