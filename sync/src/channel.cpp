@@ -19,6 +19,7 @@ void leave_channel(channel_lock& lock, channel_line& line, channel_node& node, w
 
 bool wait_in_line(channel_lock& lock, channel_line& line, channel_node& node, char const* reason) {
   using answer = decltype(node.party)::answer;
+  if (auto const told = node.party.look(); told != answer::none) return told != answer::passed_over;
   std::optional<waiter> self;
   try {
     self.emplace(reason);
@@ -33,7 +34,7 @@ bool wait_in_line(channel_lock& lock, channel_line& line, channel_node& node, ch
     if (node.party.await_answer() == answer::passed_over) throw;
     return true;  // as one whom a cancellation finds when it has just been served
   }
-  if (!node.party.wait_after_all(*self)) return node.party.await_answer() == answer::served;
+  if (!node.party.wait_after_all(*self)) return node.party.await_answer() != answer::passed_over;
   if (auto const cause = self->wait(); cause != wake_cause::notified) leave_channel(lock, line, node, *self, cause);
   return true;
 }
@@ -42,7 +43,7 @@ void wake_closed(channel_node* claimed) noexcept {
   while (claimed != nullptr) {
     channel_node* const node = claimed;
     claimed = node->next;  // the node is gone as soon as its waiter has been woken
-    node->party.wake(placement::back);
+    node->party.wake(placement::back, decltype(node->party)::answer::closed);
   }
 }
 

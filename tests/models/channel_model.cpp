@@ -71,7 +71,7 @@ private:
     while (closed != nullptr) {
       auto* const first = closed;
       closed = first->next;
-      first->party.wake(placement::back);
+      first->party.wake(placement::back, answer::closed);
     }
   }
 
@@ -145,10 +145,11 @@ private:
 
   /// @returns false if it has been cancelled, and so has received nothing
   bool wait_in_line(Waiter& self, node& place, void const* as) {
+    if (auto const told = place.party.look(); told != answer::none) return told != answer::passed_over;
     if (!self.begin()) {
-      if (!place.party.give_up()) return place.party.await_answer() == answer::served;
+      if (!place.party.give_up()) return place.party.await_answer() != answer::passed_over;
     } else if (!place.party.wait_after_all(self)) {
-      return place.party.await_answer() == answer::served;
+      return place.party.await_answer() != answer::passed_over;
     } else if (self.wait() == wake_cause::notified) {
       return true;
     }

@@ -330,14 +330,14 @@ private:
       node.party.has_none(*turn.ticket);
       if (!state_.line_up_sender(node, turn.here)) return false;
       detail::give_way();
-      if (node.party.look() != served) [[unlikely]] {
-        if (!detail::wait_in_line(state_.lock, state_.senders, node, "channel (to send)")) return false;
-      }
-      if (node.end == fate::closed) [[unlikely]]
-        detail::throw_channel_closed();
-      return true;
+      return node.party.look() == served || wait_to_send_after_all(node);
     }
     return false;
+  }
+  [[gnu::noinline]] bool wait_to_send_after_all(detail::channel_node& node) {
+    if (!detail::wait_in_line(state_.lock, state_.senders, node, "channel (to send)")) return false;
+    if (node.end == fate::closed) detail::throw_channel_closed();
+    return true;
   }
   /// As above.  @param value  where it is to go
   bool receive_giving_way(void* value) {
@@ -348,10 +348,12 @@ private:
       node.party.has_none(*turn.ticket);
       if (!state_.line_up_receiver(node, turn.here)) return false;
       detail::give_way();
-      return node.party.look() == served ||
-             detail::wait_in_line(state_.lock, state_.receivers, node, "channel (to receive)");
+      return node.party.look() == served || wait_to_receive_after_all(node);
     }
     return false;
+  }
+  [[gnu::noinline]] bool wait_to_receive_after_all(detail::channel_node& node) {
+    return detail::wait_in_line(state_.lock, state_.receivers, node, "channel (to receive)");
   }
 
   state state_;

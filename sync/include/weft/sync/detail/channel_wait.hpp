@@ -16,7 +16,8 @@ using channel_lock = basic_biased_lock<>;
 [[nodiscard]] bool channel_only_tries(time_point deadline) noexcept;
 /// Takes `node` out of `line`: nobody has decided its fate, and for `cause` nobody will.  @throws cancelled
 void leave_channel(channel_lock& lock, channel_line& line, channel_node& node, waiter const& self, wake_cause cause);
-/// For who stands in line without a wait: waits until it is served.
+/// For who stands in line without a wait, and has not found that it has been served: waits until it is, or the line is
+/// closed.
 /// @returns false if it has been passed over, as cancelled: it is in no line then  @throws cancelled, likewise
 [[nodiscard]] bool wait_in_line(channel_lock& lock, channel_line& line, channel_node& node, char const* reason);
 /// Wakes those who were in line when the channel was closed.

@@ -26,7 +26,7 @@ template <class Waiter, class Atomics = std_atomics>
 class basic_line_party {
 public:
   using ticket = basic_wait_ticket<Atomics>;
-  enum class answer : unsigned char { none, served, passed_over };
+  enum class answer : unsigned char { none, served, closed, passed_over };
 
   // --- the party, before it stands in the line, whose lock publishes it ---
 
@@ -61,10 +61,11 @@ public:
   /// After claim_simply(), as wake() after claim().
   void wake_simply() noexcept { tell(answer::served); }
   /// After claim(), and after the lock. The place may be gone when this returns.
-  void wake(placement where) noexcept {
+  /// @param why  for who has no wait: it has been served, or the line has been closed
+  void wake(placement where, answer why = answer::served) noexcept {
     Waiter* const wait = wait_.load(std::memory_order_relaxed);  // as claim() saw it
     if (wait != decided()) return wait->wake(where);
-    tell(answer::served);
+    tell(why);
   }
 
   // --- the party that has no wait ---
