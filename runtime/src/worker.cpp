@@ -694,9 +694,11 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::give_way(worker* 
 [[gnu::noinline]] turn_to_give may_give_way() noexcept {
   worker* const w = entry_worker();
   fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
-  if (self == nullptr) return {};
+  if (self == nullptr) [[unlikely]]
+    return {};
   under_identity const scheduler_code{w->identity};
-  if (!w->may_give_way(*self)) return {};
+  if (!w->may_give_way(*self)) [[unlikely]]
+    return {};
   return {w, &self->ticket};
 }
 

@@ -324,9 +324,12 @@ private:
   /// @returns false, being in no line, where there is nobody to give way to
   bool send_giving_way(void* value) {
     if constexpr (state::is_nothrow) {
+      if (!state_.lock.biased()) [[unlikely]]
+        return false;
+      auto const turn = detail::may_give_way();
+      if (turn.here == nullptr) [[unlikely]]
+        return false;
       detail::channel_node node{value};
-      auto const turn = state_.lock.biased() ? detail::may_give_way() : detail::turn_to_give{};
-      if (turn.here == nullptr) return false;
       node.party.has_none(*turn.ticket);
       if (!state_.line_up_sender(node, turn.here)) return false;
       detail::give_way();
@@ -342,9 +345,12 @@ private:
   /// As above.  @param value  where it is to go
   bool receive_giving_way(void* value) {
     if constexpr (state::is_nothrow) {
+      if (!state_.lock.biased()) [[unlikely]]
+        return false;
+      auto const turn = detail::may_give_way();
+      if (turn.here == nullptr) [[unlikely]]
+        return false;
       detail::channel_node node{value};
-      auto const turn = state_.lock.biased() ? detail::may_give_way() : detail::turn_to_give{};
-      if (turn.here == nullptr) return false;
       node.party.has_none(*turn.ticket);
       if (!state_.line_up_receiver(node, turn.here)) return false;
       detail::give_way();

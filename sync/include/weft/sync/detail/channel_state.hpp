@@ -56,7 +56,7 @@ public:
 
   void push_back(Node& node) noexcept {
     Node* const oldest = first();
-    if (oldest == nullptr) {
+    if (oldest == nullptr) [[likely]] {
       node.next = node.prev = &node;
       return set_first(&node);
     }
@@ -70,8 +70,9 @@ public:
   }
   /// Takes `node` out if it is in.
   void remove(Node& node) noexcept {
-    if (node.next == nullptr) return;
-    if (node.next == &node) {
+    if (node.next == nullptr) [[unlikely]]
+      return;
+    if (node.next == &node) [[likely]] {
       set_first(nullptr);
     } else {
       node.next->prev = node.prev;
@@ -248,7 +249,8 @@ public:
     requires is_nothrow
   {
     node* const receiver = receivers.claim_first_simply();
-    if (receiver == nullptr) return false;
+    if (receiver == nullptr) [[unlikely]]
+      return false;
     static_cast<slot*>(receiver->place)->emplace(std::move(value));
     receiver->end = fate::done;
     lock_type::leave(inside);
@@ -258,8 +260,11 @@ public:
   [[gnu::always_inline]] bool receive_simply(slot& into, entry inside) noexcept
     requires is_nothrow
   {
-    node* const sender = capacity_ == 0 ? senders.claim_first_simply() : nullptr;
-    if (sender == nullptr) return false;
+    if (capacity_ != 0) [[unlikely]]
+      return false;
+    node* const sender = senders.claim_first_simply();
+    if (sender == nullptr) [[unlikely]]
+      return false;
     into.emplace(std::move(value_of(*sender)));
     sender->end = fate::done;
     lock_type::leave(inside);
