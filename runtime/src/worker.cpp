@@ -670,9 +670,11 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::park_slowly(worker* w, fiber_
 /// serves the one that gave way calls nobody to run it: where someone sleeps, somebody must look at the neighbours.
 /// (relaxed: a hint, as in help_with_woken(); a sleeper that comes later looks at the slot before it sleeps.)
 [[gnu::always_inline]] inline bool worker::may_give_way(fiber_record const& self) const noexcept {
-  return !self.ticket.must_look() && !self.pinned && !self.joiner_aside && exceptions()->uncaught == 0 &&
-         !help_put_off_ && slot_is_next() &&
-         (!home.idle.wanted() || home.neighbours_watched.load(std::memory_order_relaxed));
+  if (self.ticket.must_look() || self.pinned || self.joiner_aside || exceptions()->uncaught != 0) [[unlikely]]
+    return false;
+  if (help_put_off_ || !slot_is_next()) [[unlikely]]
+    return false;
+  return !home.idle.wanted() || home.neighbours_watched.load(std::memory_order_relaxed);
 }
 
 WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::give_way(worker* w, fiber_record& self) noexcept {

@@ -165,16 +165,17 @@ private:
     }
     return meet_receiver(value, inside);
   }
-  bool offer_plainly(T& value) {
+  [[gnu::always_inline]] bool offer_plainly(T& value) {
     typename state::woken then;
     typename state::plain_section const held{state_.lock};
     auto const result = state_.put(held, value, then);
     if (result == step::closed) detail::throw_channel_closed();
     return result == step::done;
   }
-  [[gnu::noinline]] bool meet_receiver(T& value, entry inside) noexcept(state::is_nothrow) {
+  [[gnu::always_inline]] bool meet_receiver(T& value, entry inside) noexcept(state::is_nothrow) {
     if constexpr (state::is_nothrow) {
-      if (state_.give_simply(value, inside)) return true;
+      if (state_.give_simply(value, inside)) [[likely]]
+        return true;
     }
     return offer_inside(value, inside);
   }
@@ -192,14 +193,15 @@ private:
     }
     return meet_sender(value, inside);
   }
-  bool accept_plainly(std::optional<T>& value) {
+  [[gnu::always_inline]] bool accept_plainly(std::optional<T>& value) {
     typename state::woken then;
     typename state::plain_section const held{state_.lock};
     return state_.take(held, value, then) != step::must_wait;
   }
-  [[gnu::noinline]] bool meet_sender(std::optional<T>& value, entry inside) noexcept(state::is_nothrow) {
+  [[gnu::always_inline]] bool meet_sender(std::optional<T>& value, entry inside) noexcept(state::is_nothrow) {
     if constexpr (state::is_nothrow) {
-      if (state_.receive_simply(value, inside)) return true;
+      if (state_.receive_simply(value, inside)) [[likely]]
+        return true;
     }
     return accept_inside(value, inside);
   }
