@@ -693,14 +693,21 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::give_way(worker* 
   if constexpr (sanitized) go_on_as(self);
 }
 
+namespace {
+
+/// Out of the way of who has one.
+[[gnu::noinline, gnu::cold]] turn_to_give no_turn() noexcept { return {}; }
+
+}  // namespace
+
 [[gnu::noinline]] turn_to_give may_give_way() noexcept {
   worker* const w = entry_worker();
   fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
   if (self == nullptr) [[unlikely]]
-    return {};
+    return no_turn();
   under_identity const scheduler_code{w->identity};
   if (!w->may_give_way(*self)) [[unlikely]]
-    return {};
+    return no_turn();
   return {w, &self->ticket};
 }
 

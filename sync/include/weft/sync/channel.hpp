@@ -5,6 +5,7 @@
 /// channels.
 
 #include <weft/runtime/clock.hpp>
+#include <weft/runtime/config.hpp>
 #include <weft/runtime/detail/jump_back.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/waiter.hpp>
@@ -41,7 +42,7 @@ struct channel_access;
 /// move then throws stands first again; others may have come before it meanwhile.
 template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
-class channel {
+class alignas(detail::cache_line) channel {  // one line, so that two who take turns with it exchange no more
 public:
   using value_type = T;
   class iterator;
