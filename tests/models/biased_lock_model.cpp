@@ -22,9 +22,14 @@ public:
       bool const as_nobody = thread == 2 && rl::rand(4) == 0;
       {
         void const* const who = as_nobody ? nullptr : &parties[thread];
-        typename lock_type::section held{lock_, who};
-        held.count(who);
-        count_ = count_ + 1;
+        if (auto const inside = rl::rand(2) == 0 ? lock_.enter(who) : nullptr; inside != nullptr) {
+          typename lock_type::bias_section const held{inside};
+          count_ = count_ + 1;
+        } else {
+          typename lock_type::section held{lock_, who};
+          held.count(who);
+          count_ = count_ + 1;
+        }
       }
       if (thread == 1 && i + 1 == rounds) {
         lock_.set_flag([&]() noexcept { count_ = count_ + 1; });

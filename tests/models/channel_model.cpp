@@ -159,7 +159,7 @@ private:
   }
 
   answer served_or_waits(node& place) {
-    if (place.party.look() == answer::served) return answer::served;
+    if (auto const told = place.party.look(); told != answer::none) return told;
     return place.party.wait_after_all(sender_) ? answer::none : place.party.await_answer();
   }
 

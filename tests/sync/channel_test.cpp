@@ -310,6 +310,7 @@ TEST_CASE("capacities of 0, 1 and more than memory can hold", "[channel][bad-inp
   CHECK_FALSE(one.try_send(2));
   CHECK(one.receive() == 1);
   CHECK(channel<int>{}.capacity() == 0);
+  STATIC_REQUIRE(sizeof(channel<int>) == weft::detail::cache_line);
 }
 
 namespace {
@@ -332,8 +333,17 @@ struct moody {
 
 TEST_CASE("a move that throws leaves the value where it was, and everyone else in line", "[channel][bad-input]") {
   auto const capacity = GENERATE(std::size_t{0}, std::size_t{1});
+  auto const waits_before = GENERATE(0, 100);  // so many that the worker is given the channel on bias
   run_with(weft::testing::fifo(), [&] {
     channel<moody> ch{capacity};
+    for (int i = 0; i < waits_before; ++i) {
+      auto receiver = weft::spawn([&] { return ch.receive().value().number; });
+      weft::yield();
+      ch.send(moody{i});
+      verify(receiver.get() == i);
+    }
+    verify(weft::detail::channel_access::state(ch).lock.biased() ==
+           (waits_before != 0 && weft::detail::thread_barrier::asymmetric()));
     // To a receiver that waits: the sender's move fails, and the receiver waits on.
     std::vector<weft::task<int>> receivers;
     for (int i = 0; i < 2; ++i) receivers.push_back(weft::spawn([&] { return ch.receive().value().number; }));

@@ -42,7 +42,7 @@ struct channel_access;
 /// move then throws stands first again; others may have come before it meanwhile.
 template <class T>
   requires std::is_object_v<T> && std::move_constructible<T> && (!std::is_const_v<T>)
-class alignas(detail::cache_line) channel {  // one line, so that two who take turns with it exchange no more
+class alignas(detail::cache_line) channel {  // where moving does not throw it is one line: all that two CPUs exchange
 public:
   using value_type = T;
   class iterator;
@@ -167,9 +167,12 @@ private:
     return meet_receiver(value, inside);
   }
   [[gnu::always_inline]] bool offer_plainly(T& value) {
-    typename state::woken then;
-    typename state::plain_section const held{state_.lock};
-    auto const result = state_.put(held, value, then);
+    auto const put = [&] {
+      typename state::woken then;
+      typename state::plain_section const held{state_.lock};
+      return state_.put(held, value, then);
+    };
+    auto const result = put();
     if (result == step::closed) detail::throw_channel_closed();
     return result == step::done;
   }
@@ -239,7 +242,9 @@ private:
     (void)receive_until_(value, never);
     return value;
   }
-  [[gnu::always_inline]] std::optional<T> receive_in_parts() {
+  [[gnu::always_inline]] std::optional<T> receive_in_parts()
+    requires(returns_in_parts)
+  {
     if (!state_.seems_empty()) [[likely]] {
       auto const inside = detail::check_cancelled_and_enter(state_.lock);
       if (inside == nullptr) {
@@ -293,14 +298,18 @@ private:
   }
   [[gnu::noinline]] step line_up_to_send_in_section(detail::channel_node& node, detail::worker const* here,
                                                     typename state::place_for_next& next) {
-    typename state::woken then;
-    typename state::section held{state_.lock, here};
-    auto const result = state_.put(held, *static_cast<T*>(node.place), then, next.told());
-    next.settle(held);
+    auto const put_or_queue = [&] {
+      typename state::woken then;
+      typename state::section held{state_.lock, here};
+      auto const result = state_.put(held, *static_cast<T*>(node.place), then, next.told());
+      next.settle(held);
+      if (result != step::must_wait) return result;
+      held.count(here);
+      node.end == fate::again ? state_.senders.push_front(node) : state_.senders.push_back(node);
+      return result;
+    };
+    auto const result = put_or_queue();
     if (result == step::closed) detail::throw_channel_closed();
-    if (result == step::done) return result;
-    held.count(here);
-    node.end == fate::again ? state_.senders.push_front(node) : state_.senders.push_back(node);
     return result;
   }
 
