@@ -61,6 +61,7 @@ private:
     for (int i = 1; i <= sent; ++i) {
       message value{i};
       node place{&value};
+      place.party.has_none(sender_.own_ticket());  // a weakened copy may miss that it has a wait
       RL_ASSERT(sender_.begin());
       if (!put(value, place)) {
         RL_ASSERT(sender_.wait() == wake_cause::notified);
@@ -84,7 +85,7 @@ private:
         if (channel_.put(held, value, then) == step::done) return true;
       }
       bool const gives_way = rl::rand(2) == 0;
-      gives_way ? place.party.has_none(sender_.own_ticket()) : place.party.has_wait(sender_);
+      if (!gives_way) place.party.has_wait(sender_);
       if (channel_.line_up_sender(place, who(0))) return gives_way && served_or_waits(place) == answer::served;
     }
     typename state::woken then;
@@ -102,10 +103,10 @@ private:
   bool receive(Waiter& self) {
     std::optional<message> value;
     node place{&value};
+    place.party.has_none(self.own_ticket());  // as above
     if constexpr (state::is_nothrow) {
       auto* const as = who(&self == &patient_ ? 1 : 2);
       if (rl::rand(2) == 0) {  // it gives way
-        place.party.has_none(self.own_ticket());
         if (channel_.line_up_receiver(place, as)) {
           if (place.party.look() == answer::served || wait_in_line(self, place, as)) {
             RL_ASSERT(!value == (place.end != fate::done));

@@ -74,8 +74,10 @@ private:
 
   state* look_or_queue(waiter& self, state& out, state& in, message& value, std::optional<message>& got, node& sends,
                        node& receives, bool& closed) {
-    sends.party.has_wait(self);
-    receives.party.has_wait(self);
+    for (auto* const place : {&sends, &receives}) {
+      place->party.has_none(self.own_ticket());  // a weakened copy may miss that it has a wait
+      place->party.has_wait(self);
+    }
     typename state::woken then;
     if constexpr (How == looking::under_all_locks) {
       section const one{a_.lock, nullptr};

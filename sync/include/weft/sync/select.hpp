@@ -119,8 +119,8 @@ public:
 private:
   bool attempt(channel_lock::section const& held, wake_afterwards<waiter>& then) override {
     auto const result = channel_access::state(*to_).put(held, *value_, then);
-    if (result == channel_step::closed) throw_channel_closed();
-    return result == channel_step::done;
+    if (result == channel_step::closed) end_closed();  // nothing is thrown under the locks
+    return result != channel_step::must_wait;
   }
   void* place() noexcept override { return std::addressof(*value_); }
   void let_next_try() noexcept override {

@@ -92,10 +92,12 @@ protected:
   channel_case(channel_case const& other) noexcept : select_entry(other), lock_(other.lock_), line_(other.line_) {}
   channel_case& operator=(channel_case const&) = delete;
 
+  /// @returns whether it has been committed; finish() throws where that is by end_closed()
   virtual bool attempt(channel_lock::section const& held, wake_afterwards<waiter>& then) = 0;
   /// Where the value is, or is to go.
   [[nodiscard]] virtual void* place() noexcept = 0;
   [[nodiscard]] bool ended_closed() const noexcept { return node_.end == channel_node::fate::closed; }
+  void end_closed() noexcept { node_.end = channel_node::fate::closed; }
   /// From now on it is never ready.
   void retire() noexcept { lock_ = nullptr; }
 
