@@ -29,6 +29,9 @@ static_assert(alignof(worker) % 64 == 0, "a channel's lock keeps bits beside the
 /// 0.5 to 2 ms, at 1 to 4 GHz, which is how fast time-stamp counters count.
 constexpr std::uint64_t longest_without_tick = 2'000'000;
 
+/// 4 to 16 us: 64 switches may take less, and a tick as long as many of them.
+constexpr std::uint64_t shortest_without_tick = 16'000;
+
 /// 1 to 4 us: 64 switches may take less, and to read the clock takes as long as a few of them.
 constexpr std::uint64_t shortest_unexpired = 4'000;
 
@@ -122,10 +125,27 @@ void worker::abandon() noexcept {
 }
 
 /// Whether what runs next here is what is in the slot, and nothing else is to be seen to.
-[[gnu::always_inline]] inline bool worker::slot_is_next() const noexcept {
+[[gnu::always_inline]] inline bool worker::slot_is_next() noexcept {
   fiber_record const* const waiting = slot_.look();
-  return waiting != nullptr && waiting != joiner_ && slot_turns_ < slot_turns && returning.empty() &&
-         !tick_in_sight(ticks_);
+  if (waiting == nullptr || waiting == joiner_ || !returning.empty()) return false;
+  auto const ticks = ticks_.get();
+  return ((ticks & glance_mask) != 1 && slot_turns_ < slot_turns) || slot_stays_next(ticks);
+}
+
+/// The slot has had its turns, or the time is to be looked at. What would then be done is often nothing, which costs a
+/// whole wait, in place of one that is in line. Nobody is kept waiting: where the ring is empty the slot comes first in
+/// any case, and what is to be looked at in a tick may wait for a few microseconds.
+[[gnu::noinline]] bool worker::slot_stays_next(std::uint32_t ticks) noexcept {
+  if (slot_turns_ >= slot_turns) {
+    if (ring_.size() != 0) return false;
+    slot_turns_ = 0;
+  }
+  if ((ticks & glance_mask) != 1) return true;
+  auto const since = coarse_now() - last_tick_;
+  if (ticks != 1) return since <= longest_without_tick;
+  if (migrates_ || since > shortest_without_tick) return false;
+  ticks_ = ticks_between_looks;
+  return true;
 }
 
 /// What runs next here if slot_is_next(), else null.
@@ -669,7 +689,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::park_slowly(worker* w, fiber_
 /// A thief may have the fiber in the slot, so it is not looked at. What a pinned one left there could be stolen. Who
 /// serves the one that gave way calls nobody to run it: where someone sleeps, somebody must look at the neighbours.
 /// (relaxed: a hint, as in help_with_woken(); a sleeper that comes later looks at the slot before it sleeps.)
-[[gnu::always_inline]] inline bool worker::may_give_way(fiber_record const& self) const noexcept {
+[[gnu::always_inline]] inline bool worker::may_give_way(fiber_record const& self) noexcept {
   if (self.ticket.must_look() || self.pinned || self.joiner_aside || exceptions()->uncaught != 0) [[unlikely]]
     return false;
   if (help_put_off_ || !slot_is_next()) [[unlikely]]

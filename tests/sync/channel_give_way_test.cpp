@@ -8,6 +8,7 @@
 #include "support/run_on.hpp"
 #include "support/throws.hpp"
 #include "support/verify.hpp"
+#include "support/watchdog.hpp"
 
 #include <weft/runtime/cancel_scope.hpp>
 #include <weft/runtime/inspect.hpp>
@@ -20,6 +21,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -290,4 +292,45 @@ TEST_CASE("who waits for a time only, or where a scope has a deadline, gives way
               verify(ch.receive() == 7);
             },
             false);
+}
+
+TEST_CASE("H26: two that meet again and again starve neither a fiber, a timer nor who is woken from outside",
+          "[channel][hazard][H26]") {
+  watchdog dog{"others beside two that meet"};
+  std::uint64_t most = 0;  // meetings between two turns of another
+  run_on(1, [&] {
+    std::atomic<bool> stop{false};
+    std::uint64_t meetings = 0;
+    channel<int> there;
+    channel<int> back;
+    auto echo = weft::spawn([&] {
+      for (int const value : there) back.send(value);
+    });
+    auto caller = weft::spawn([&] {
+      while (!stop) {
+        there.send(1);
+        (void)back.receive();
+        ++meetings;
+      }
+      there.close();
+    });
+    for (int i = 0; i < 10'000; ++i) {
+      auto const before = meetings;
+      weft::yield();
+      most = std::max(most, meetings - before);
+      if (i % 100 == 0) dog.feed();
+    }
+    for (int i = 0; i < 10; ++i) {
+      weft::sleep_for(std::chrono::milliseconds{1});
+      weft::event called;
+      std::thread caller_outside([&] { called.set(); });
+      called.wait();
+      caller_outside.join();
+      dog.feed();
+    }
+    stop = true;  // nothing else ends them
+    caller.get();
+    echo.get();
+  });
+  if (!migration_forced()) CHECK(most <= 61);  // so often the slot goes first, and each meeting takes it twice
 }
