@@ -125,27 +125,27 @@ void worker::abandon() noexcept {
 }
 
 /// Whether what runs next here is what is in the slot, and nothing else is to be seen to.
-[[gnu::always_inline]] inline bool worker::slot_is_next() noexcept {
+[[gnu::always_inline]] inline bool worker::slot_is_next() const noexcept {
   fiber_record const* const waiting = slot_.look();
-  if (waiting == nullptr || waiting == joiner_ || !returning.empty()) return false;
-  auto const ticks = ticks_.get();
-  return ((ticks & glance_mask) != 1 && slot_turns_ < slot_turns) || slot_stays_next(ticks);
+  return waiting != nullptr && waiting != joiner_ && slot_turns_ < slot_turns && returning.empty() &&
+         !tick_in_sight(ticks_);
 }
 
-/// The slot has had its turns, or the time is to be looked at. What would then be done is often nothing, which costs a
-/// whole wait, in place of one that is in line. Nobody is kept waiting: where the ring is empty the slot comes first in
-/// any case, and what is to be looked at in a tick may wait for a few microseconds.
-[[gnu::noinline]] bool worker::slot_stays_next(std::uint32_t ticks) noexcept {
+/// Where slot_is_next() says no: that the slot has had its turns, or the time is to be looked at, and nothing would
+/// come of it. That would cost a whole wait, in place of one that is in line. Nobody is kept waiting: where the ring is
+/// empty the slot comes first in any case, and what is to be looked at in a tick may wait for a few microseconds.
+/// @returns whether it was that, and slot_is_next() says yes now
+bool worker::slot_goes_on() noexcept {
+  if ((slot_turns_ < slot_turns && ticks_ != 1) || slot_.look() == nullptr || migrates_) return false;
   if (slot_turns_ >= slot_turns) {
     if (ring_.size() != 0) return false;
     slot_turns_ = 0;
   }
-  if ((ticks & glance_mask) != 1) return true;
-  auto const since = coarse_now() - last_tick_;
-  if (ticks != 1) return since <= longest_without_tick;
-  if (migrates_ || since > shortest_without_tick) return false;
-  ticks_ = ticks_between_looks;
-  return true;
+  if (ticks_ == 1) {
+    if (coarse_now() - last_tick_ > shortest_without_tick) return false;
+    ticks_ = ticks_between_looks;
+  }
+  return slot_is_next();
 }
 
 /// What runs next here if slot_is_next(), else null.
@@ -689,7 +689,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::park_slowly(worker* w, fiber_
 /// A thief may have the fiber in the slot, so it is not looked at. What a pinned one left there could be stolen. Who
 /// serves the one that gave way calls nobody to run it: where someone sleeps, somebody must look at the neighbours.
 /// (relaxed: a hint, as in help_with_woken(); a sleeper that comes later looks at the slot before it sleeps.)
-[[gnu::always_inline]] inline bool worker::may_give_way(fiber_record const& self) noexcept {
+[[gnu::always_inline]] inline bool worker::may_give_way(fiber_record const& self) const noexcept {
   if (self.ticket.must_look() || self.pinned || self.joiner_aside || exceptions()->uncaught != 0) [[unlikely]]
     return false;
   if (help_put_off_ || !slot_is_next()) [[unlikely]]
@@ -713,21 +713,24 @@ WEFT_UNINSTRUMENTED [[gnu::always_inline]] inline void worker::give_way(worker* 
   if constexpr (sanitized) go_on_as(self);
 }
 
-namespace {
-
-/// Out of the way of who has one.
-[[gnu::noinline, gnu::cold]] turn_to_give no_turn() noexcept { return {}; }
-
-}  // namespace
+/// Out of the way of who has one at once.
+[[gnu::noinline]] turn_to_give worker::turn_after_all(worker* w) noexcept {
+  fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
+  if (self == nullptr) return {};
+  under_identity const scheduler_code{w->identity};
+  if (!w->slot_goes_on() || !w->may_give_way(*self)) return {};
+  return {w, &self->ticket};
+}
 
 [[gnu::noinline]] turn_to_give may_give_way() noexcept {
   worker* const w = entry_worker();
   fiber_record const* const self = w != nullptr ? w->current.get() : nullptr;
-  if (self == nullptr) [[unlikely]]
-    return no_turn();
-  under_identity const scheduler_code{w->identity};
-  if (!w->may_give_way(*self)) [[unlikely]]
-    return no_turn();
+  auto const may = [&] {
+    under_identity const scheduler_code{w->identity};
+    return w->may_give_way(*self);
+  };
+  if (self == nullptr || !may()) [[unlikely]]
+    return worker::turn_after_all(w);
   return {w, &self->ticket};
 }
 

@@ -49,7 +49,8 @@ public:
   /// Runs something else until the calling fiber's open wait ends.
   static void park(worker* w, fiber_record& self, wait_key wait) noexcept;
   /// See detail::may_give_way().
-  [[nodiscard]] bool may_give_way(fiber_record const& self) noexcept;
+  [[nodiscard]] bool may_give_way(fiber_record const& self) const noexcept;
+  static turn_to_give turn_after_all(worker* w) noexcept;
   static void give_way(worker* w, fiber_record& self) noexcept;
   /// Waits for the end of `child`. If that is the newest in this worker's queue, it runs at once, and the caller again
   /// as soon as it ends or waits; where it waits, it first calls open_aside_join().  @returns true
@@ -171,8 +172,8 @@ private:
   fiber_record* pick_next() noexcept;
   bool tick_in_sight(std::uint32_t ticks) const noexcept;
   fiber_record* pick_in_line() noexcept;
-  bool slot_is_next() noexcept;
-  bool slot_stays_next(std::uint32_t ticks) noexcept;
+  bool slot_is_next() const noexcept;
+  bool slot_goes_on() noexcept;
   fiber_record* pick_in_slot() noexcept;
   fiber_record* pick_slowly() noexcept;
   fiber_record* pick_outside_ring() noexcept;

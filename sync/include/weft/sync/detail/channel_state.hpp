@@ -85,8 +85,13 @@ public:
   /// done
   Node* claim_first_simply() noexcept {
     Node* const oldest = first();
-    if (oldest == nullptr || !oldest->party.claim_simply()) return nullptr;
-    remove(*oldest);
+    if (oldest == nullptr || !oldest->party.claim_simply()) [[unlikely]]
+      return nullptr;
+    if (oldest->next == oldest) [[likely]] {
+      set_first(nullptr);  // its links stay: served, it looks at nothing but its answer
+    } else {
+      remove(*oldest);
+    }
     return oldest;
   }
   /// Takes out the oldest that can be claimed.  @returns it, or null

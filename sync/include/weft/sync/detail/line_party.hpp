@@ -55,8 +55,9 @@ public:
   /// the line.  @returns false, too, where it is not so simple; then nothing has been done
   [[nodiscard]] bool claim_simply() noexcept {
     Waiter* none = wait_.load(std::memory_order_relaxed);  // as in claim(): the exchange decides, the answer publishes
-    return none == nullptr && !ticket_->cancel_requested() &&
-           wait_.compare_exchange_strong(none, decided(), std::memory_order_relaxed, std::memory_order_relaxed);
+    if (none != nullptr || ticket_->cancel_requested()) [[unlikely]]
+      return false;
+    return wait_.compare_exchange_strong(none, decided(), std::memory_order_relaxed, std::memory_order_relaxed);
   }
   /// After claim_simply(), as wake() after claim().
   void wake_simply() noexcept { tell(answer::served); }
