@@ -1,5 +1,6 @@
 #include "stack_probe.hpp"
 
+#include "sanitizers.hpp"
 #include "signal_hook.hpp"
 #include "worker.hpp"
 
@@ -25,8 +26,7 @@ struct {
   stack_sample sample;
 } question;  // NOLINT: a signal's handler has no other way to it
 
-void answer(int, siginfo_t*, void*) {
-  int const error = errno;
+void answer() noexcept {
   // acquire: pairs with the release in ask(): `thread` is there. The exchange makes sure that nobody takes it back.
   auto expected = state::asked;
   bool mine = question.now.compare_exchange_strong(expected, state::answering, std::memory_order_acquire,
@@ -46,10 +46,17 @@ void answer(int, siginfo_t*, void*) {
     sample.depth = ::backtrace(sample.frames.data(), static_cast<int>(sample.frames.size()));
     question.now.store(state::answered, std::memory_order_release);  // publishes the sample to ask()
   }
+}
+
+/// Uninstrumented, for it writes what the fiber that it interrupts reads, and others that ran on this thread have read:
+/// `errno` is the thread's, and to ThreadSanitizer each fiber is a thread.
+WEFT_UNINSTRUMENTED void on_question(int, siginfo_t*, void*) {
+  int const error = errno;
+  answer();
   errno = error;
 }
 
-constinit signal_hook questions{SIGURG, &answer, SA_ONSTACK | SA_RESTART, true};
+constinit signal_hook questions{SIGURG, &on_question, SA_ONSTACK | SA_RESTART, true};
 
 }  // namespace
 

@@ -300,7 +300,7 @@ TEST_CASE("H26: two that meet again and again starve neither a fiber, a timer no
   std::uint64_t most = 0;  // meetings between two turns of another
   run_on(1, [&] {
     std::atomic<bool> stop{false};
-    std::uint64_t meetings = 0;
+    std::atomic<std::uint64_t> meetings{0};
     channel<int> there;
     channel<int> back;
     auto echo = weft::spawn([&] {
@@ -315,9 +315,9 @@ TEST_CASE("H26: two that meet again and again starve neither a fiber, a timer no
       there.close();
     });
     for (int i = 0; i < 10'000; ++i) {
-      auto const before = meetings;
+      auto const before = meetings.load();
       weft::yield();
-      most = std::max(most, meetings - before);
+      most = std::max(most, meetings.load() - before);
       if (i % 100 == 0) dog.feed();
     }
     for (int i = 0; i < 10; ++i) {
