@@ -29,7 +29,7 @@ static_assert(alignof(worker) % 64 == 0, "a channel's lock keeps bits beside the
 /// 0.5 to 2 ms, at 1 to 4 GHz, which is how fast time-stamp counters count.
 constexpr std::uint64_t longest_without_tick = 2'000'000;
 
-/// 4 to 16 us: 64 switches may take less, and a tick as long as many of them.
+/// 4 to 16 us: 64 switches may take less, and for a tick a fiber has to wait the long way.
 constexpr std::uint64_t shortest_without_tick = 16'000;
 
 /// 1 to 4 us: 64 switches may take less, and to read the clock takes as long as a few of them.

@@ -50,6 +50,7 @@ public:
   static void park(worker* w, fiber_record& self, wait_key wait) noexcept;
   /// See detail::may_give_way().
   [[nodiscard]] bool may_give_way(fiber_record const& self) const noexcept;
+  /// The same where that said no, with what can be put off put off: see slot_goes_on().
   static turn_to_give turn_after_all(worker* w) noexcept;
   static void give_way(worker* w, fiber_record& self) noexcept;
   /// Waits for the end of `child`. If that is the newest in this worker's queue, it runs at once, and the caller again
