@@ -3,8 +3,19 @@
 /// Counts the system calls of an echo server while it makes them, libraries included: this program's own versions of
 /// the C library's functions count and pass on, each thread in variables of its own. To be included in one file of a
 /// program. Not counted are calls that the C library makes within itself, such as the futexes of a lock that is waited
-/// for.
+/// for. Without BENCH_COUNTED nothing is counted, and nothing stands in the way: each server is built both ways, and
+/// the one that counts is not the one that is timed.
 
+#if !defined(BENCH_COUNTED)
+
+namespace bench {
+inline void count_echo() noexcept {}
+inline void report_calls() noexcept {}
+}  // namespace bench
+
+#else
+
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -46,6 +57,12 @@ long pass_on(kind k, long number, Args... args) {
 
 /// To be told of each echo. Out of line: a fiber may be on another thread each time.
 [[gnu::noinline]] inline void count_echo() { ++counting::mine.own[counting::kinds]; }
+
+/// For a library that makes some calls by itself: so many, if they have not come by here.
+inline void saw(counting::kind k, std::uint64_t calls) {
+  auto& all = counting::all[k];
+  all.store(std::max(all.load(), calls));
+}
 
 /// To be asked when the threads that served have ended.
 inline void report_calls() {
@@ -116,3 +133,5 @@ inline constexpr std::size_t kernel_signals = 8;  // bytes of the kernel's set
 }
 
 }  // extern "C"
+
+#endif

@@ -8,6 +8,7 @@
 #include "echo.hpp"
 #include "latency.hpp"
 
+#include <weft/io/testing.hpp>
 #include <weft/weft.hpp>
 
 #include <atomic>
@@ -48,6 +49,9 @@ int main(int argc, char** argv) {
   auto const args = bench::parse_echo(argc, argv, {"stall", "stall_alone"});
   bench::raise_descriptor_limit();
   auto const signals = bench::block_sigterm();  // before there are workers
+#if defined(BENCH_COUNTED)
+  weft::testing::io_faults const calls;
+#endif
   {
     weft::runtime_options options;
     options.workers = args.threads;
@@ -63,5 +67,9 @@ int main(int argc, char** argv) {
     server.cancel();
     server.wait();
   }
+#if defined(BENCH_COUNTED)
+  bench::saw(bench::counting::receive, calls.count(weft::testing::io_call::recv));
+  bench::saw(bench::counting::send, calls.count(weft::testing::io_call::send));
+#endif
   bench::report_calls();
 }

@@ -64,6 +64,7 @@ class Entry:
     program: str
     arguments: tuple[str, ...]
     limit: bool = False  # not a runtime, but what bounds them all
+    counted: str = ""  # the same server, but one that counts its system calls, and is not timed
     most_repetitions: int | None = None
 
     @property
@@ -73,7 +74,8 @@ class Entry:
     @property
     def programs(self) -> tuple[str, ...]:
         load = WORKLOADS[self.workload].load
-        return (self.program,) if load is None else (self.program, load.program)
+        own = (self.program, self.counted) if self.counted else (self.program,)
+        return own if load is None else (*own, load.program)
 
 
 RAW = "1000 stacks, staggered (raw)"
@@ -368,7 +370,10 @@ def _servers(workload: str, workers: int) -> list[Entry]:
     usual = ("stall",) if workload == "W15" else ()
 
     def row(family: str, label: str, program: str, *before_port: str, variant: tuple[str, ...] = usual) -> Entry:
-        return Entry(workload, workers, family, label, program, (*before_port, "0", *variant), limit=family in LIMITS)
+        counts = workload == "W11" and program not in ("peer_go", "peer_tokio")
+        counted = f"{program}_counted" if counts else ""
+        arguments = (*before_port, "0", *variant)
+        return Entry(workload, workers, family, label, program, arguments, limit=family in LIMITS, counted=counted)
 
     rows = [row(WEFT, WEFT, "weft_echo", count)]
     if workload == "W15":

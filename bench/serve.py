@@ -88,6 +88,17 @@ def _port(server: _Child) -> int:
 
 
 def run_served(entry: plan.Entry, directory: Path, environment: Mapping[str, str], timeout_s: float) -> Sample:
+    milliseconds = int(environment[plan.WORKLOADS[entry.workload].size_variable])
+    sample = _serve(entry, entry.program, milliseconds, directory, environment, timeout_s)
+    if entry.counted:
+        counts = _serve(entry, entry.counted, milliseconds // 4, directory, environment, timeout_s).values
+        sample.values.update({name: value for name, value in counts.items() if name.endswith("_calls_per_req")})
+    return sample
+
+
+def _serve(
+    entry: plan.Entry, program: str, milliseconds: int, directory: Path, environment: Mapping[str, str], timeout_s: float
+) -> Sample:
     workload = plan.WORKLOADS[entry.workload]
     load = workload.load
     assert load is not None
@@ -95,10 +106,9 @@ def run_served(entry: plan.Entry, directory: Path, environment: Mapping[str, str
     if entry.workers == 1:
         cores = sorted(os.sched_getaffinity(0))
         server_cores, client_cores = {cores[0]}, {cores[1 % len(cores)]}
-    command = [str(directory / entry.program), *entry.arguments]
+    command = [str(directory / program), *entry.arguments]
     meter = Meter()
     with _child(command, environment, server_cores, subprocess.PIPE) as server, tempfile.TemporaryFile("w+") as out:
-        milliseconds = int(environment[workload.size_variable])
         arguments = load.arguments(_port(server), milliseconds, server.process.pid)
         with _child([str(directory / load.program), *arguments], environment, client_cores, out) as client:
             try:

@@ -12,13 +12,15 @@ open_descriptor::open_descriptor(int number, system_calls& calls) : calls_(&call
   calls.watched(*polled_);
 }
 
-bool await_ready(polled_descriptor::use& in_use, readiness what, std::error_code& ec) {
-  try {
-    if (in_use.wait(what) != descriptor_outcome::closed) return true;
-    ec = closed_error();
-  } catch (std::system_error const& e) {
-    ec = e.code();
+bool after_wait(descriptor_outcome outcome, polled_descriptor::use& in_use, readiness what, bool tried,
+                std::error_code& ec) {
+  if (outcome == descriptor_outcome::no_fiber) {
+    if (tried) (void)in_use.wait(what);  // which says so
+    check_cancelled();
+    return true;
   }
+  if (outcome != descriptor_outcome::closed) return true;
+  ec = closed_error();
   return false;
 }
 

@@ -46,11 +46,12 @@ bool readiness_wait::try_now() const {
     if (polled == nullptr) throw_not_ready(closed_error(), what_);
     polled_descriptor::use const in_use{*polled};
     if (!in_use) throw_not_ready(closed_error(), what_);
+    auto const seen = polled->events();
     happened = poll_now(of_.object_->calls(), polled->number(), what_);
     if (happened == -ENOSYS) return polled->seems_ready(what_);
     // What is remembered is corrected: enroll() goes by it, and so does the read that follows. Should it have become
-    // ready just now, it is reported again.
-    happened == 0 ? polled->exhausted(what_) : polled->not_exhausted(what_);
+    // ready just now, it is reported again, or has been counted.
+    happened == 0 ? polled->exhausted(what_, seen) : polled->not_exhausted(what_);
   }
   if (happened < 0) throw_not_ready(system_error_of(happened), what_);
   if ((happened & POLLNVAL) != 0) throw_not_ready(closed_error(), what_);
@@ -80,6 +81,8 @@ bool readiness_wait::enroll(waiter& w) noexcept {
       polled_->arm(what_);
     } else {
       commits = true;  // it is ready, or closed, by now
+      // Whoever reads goes by that, and may not be told again; here nothing is read.
+      if (*in_use_) polled_->not_exhausted(what_);
     }
   } catch (...) {
     failure_ = std::current_exception();
@@ -96,7 +99,7 @@ bool readiness_wait::withdraw() noexcept {
     chosen = node_.chosen;  // it does not change any more; and who was chosen is in line no more, but linked otherwise
     if (!chosen) polled_->leave_line(what_, node_);
     closed_ = !in_use_->resume();
-    // After a failure of ours we may have been chosen by that alone. It counts: an event would be reported again.
+    // After a failure of ours we may have been chosen by that alone. It counts. The event is left to who reads.
     if (chosen && !closed_) polled_->not_exhausted(what_);
     in_use_.reset();
   }

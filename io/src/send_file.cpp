@@ -57,7 +57,7 @@ std::size_t send_some(open_descriptor& to, int number, open_file& from, std::uin
   for (;;) {
     if (must_wait) {
       detail::polled_descriptor::use in_use{*polled};
-      if (!detail::await_ready(in_use, readiness::writable, ec)) return 0;
+      if (!detail::await_ready(in_use, readiness::writable, true, ec)) return 0;
     }
     ssize_t sent = 0;
     detail::where_it_may_block([&] {

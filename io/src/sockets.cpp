@@ -79,7 +79,7 @@ void connect_socket(open_descriptor& which, sockaddr const* to, unsigned size, s
   auto* const polled = which.polled();
   polled->exhausted(readiness::writable);
   detail::polled_descriptor::use in_use{*polled};
-  if (!detail::await_ready(in_use, readiness::writable, ec)) return;
+  if (!detail::await_ready(in_use, readiness::writable, true, ec)) return;
   polled->not_exhausted(readiness::writable);
   int const failed = get_option(which, SOL_SOCKET, SO_ERROR, ec);
   if (!ec && failed != 0) ec = detail::system_error_of(-failed);

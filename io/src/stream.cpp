@@ -1,6 +1,7 @@
 #include <weft/io/stream.hpp>
 
 #include "error_text.hpp"
+#include "socket_calls.hpp"
 
 #include <weft/io/error.hpp>
 #include <weft/sync/mutex.hpp>
@@ -133,13 +134,19 @@ std::string stream::read_all(std::size_t limit, std::error_code& ec) {
 // Reading
 // ---------------------------------------------------------------------------------------------------------------------
 
-std::size_t stream::receive(std::span<std::byte> buffer, std::error_code& ec) {
-  auto const attempt = [this, buffer](system_calls& calls, int fd) {
-    return carrier_ == carrier::socket ? calls.recv(fd, buffer.data(), buffer.size(), 0)
-                                       : calls.read(fd, buffer.data(), buffer.size());
+/// In line, down to the system call: see socket_calls.hpp.
+[[gnu::always_inline]] inline std::size_t stream::receive_in_line(std::span<std::byte> buffer, std::error_code& ec) {
+  auto const attempt = [this, buffer](system_calls& calls, int fd) __attribute__((always_inline)) {
+    if (carrier_ != carrier::socket) [[unlikely]]
+      return calls.read(fd, buffer.data(), buffer.size());
+    if (!calls.are_kernels()) [[unlikely]]
+      return calls.recv(fd, buffer.data(), buffer.size(), 0);
+    return detail::kernel_recv(fd, buffer.data(), buffer.size(), 0);
   };
   return bytes_done(descriptor_.perform(readiness::readable, buffer.size(), ec, attempt));
 }
+
+std::size_t stream::receive(std::span<std::byte> buffer, std::error_code& ec) { return receive_in_line(buffer, ec); }
 
 std::size_t stream::receive(std::span<std::span<std::byte> const> to, std::error_code& ec) {
   iovec_array vectors{to};
@@ -155,7 +162,7 @@ std::size_t stream::read_some(std::span<std::byte> buffer, std::error_code& ec) 
   if (auto* const ahead = ahead_.get(); ahead != nullptr) return turn {
       *this, *ahead
     } -> read_some(buffer, ec);
-  if (!buffer.empty()) return receive(buffer, ec);
+  if (!buffer.empty()) return receive_in_line(buffer, ec);
   detail::check_cancelled();
   ec.clear();
   return 0;
@@ -229,10 +236,14 @@ void stream::read_exactly(std::span<std::byte> buffer) {
 // Writing
 // ---------------------------------------------------------------------------------------------------------------------
 
-std::size_t stream::write_some(std::span<std::byte const> buffer, std::error_code& ec) {
-  auto const attempt = [this, buffer](system_calls& calls, int fd) {
-    return carrier_ == carrier::socket ? calls.send(fd, buffer.data(), buffer.size(), 0)
-                                       : calls.write(fd, buffer.data(), buffer.size());
+/// As receive_in_line().
+[[gnu::always_inline]] inline std::size_t stream::send_in_line(std::span<std::byte const> buffer, std::error_code& ec) {
+  auto const attempt = [this, buffer](system_calls& calls, int fd) __attribute__((always_inline)) {
+    if (carrier_ != carrier::socket) [[unlikely]]
+      return calls.write(fd, buffer.data(), buffer.size());
+    if (!calls.are_kernels()) [[unlikely]]
+      return calls.send(fd, buffer.data(), buffer.size(), 0);
+    return detail::kernel_send(fd, buffer.data(), buffer.size(), 0);
   };
   if (buffer.empty()) {
     detail::check_cancelled();
@@ -240,6 +251,10 @@ std::size_t stream::write_some(std::span<std::byte const> buffer, std::error_cod
     return 0;
   }
   return bytes_done(descriptor_.perform(readiness::writable, buffer.size(), ec, attempt));
+}
+
+std::size_t stream::write_some(std::span<std::byte const> buffer, std::error_code& ec) {
+  return send_in_line(buffer, ec);
 }
 
 std::size_t stream::write_pieces(std::span<std::span<std::byte const> const> from, std::error_code& ec) {
@@ -255,7 +270,7 @@ std::size_t stream::write_pieces(std::span<std::span<std::byte const> const> fro
 
 std::size_t stream::write_all(std::span<std::byte const> buffer, std::error_code& ec) {
   std::size_t done = 0;
-  do done += write_some(buffer.subspan(done), ec);
+  do done += send_in_line(buffer.subspan(done), ec);
   while (done < buffer.size() && !ec);
   return done;
 }

@@ -2,6 +2,7 @@
 
 #include "child.hpp"
 #include "kernel_result.hpp"
+#include "socket_calls.hpp"
 
 #include <weft/runtime/environment.hpp>
 
@@ -22,6 +23,7 @@ namespace {
 
 class kernel final : public system_calls {
 public:
+  kernel() noexcept : system_calls(in_person{}) {}
   int socket(int domain, int type, int protocol) noexcept override {
     return or_error(::socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
   }
@@ -50,10 +52,10 @@ public:
   int pipe(int (&fds)[2]) noexcept override { return or_error(::pipe2(fds, O_NONBLOCK | O_CLOEXEC)); }
 
   ssize_t recv(int fd, void* to, std::size_t size, int flags) noexcept override {
-    return or_error(::recv(fd, to, size, flags));
+    return kernel_recv(fd, to, size, flags);
   }
   ssize_t send(int fd, void const* from, std::size_t size, int flags) noexcept override {
-    return or_error(::send(fd, from, size, flags | MSG_NOSIGNAL));
+    return kernel_send(fd, from, size, flags);
   }
   ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept override {
     return or_error(::recvmsg(fd, message, flags | MSG_CMSG_CLOEXEC));

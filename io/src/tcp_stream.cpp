@@ -13,6 +13,12 @@
 
 namespace weft::inline v0::io {
 
+/// A read that gives less than it was asked for has given all that there was; but not where somebody makes reads short.
+tcp_stream::tcp_stream(detail::open_descriptor connected) noexcept : stream(std::move(connected), carrier::socket) {
+  auto const& own = descriptor();
+  if (auto* const polled = own.polled(); polled != nullptr && own.calls().are_kernels()) polled->is_drained();
+}
+
 tcp_stream tcp_stream::connect(endpoint const& to, std::error_code& ec) {
   socket_address const address{to};
   auto descriptor = open_socket(address.family(), SOCK_STREAM, ec);

@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <sys/epoll.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -26,6 +27,9 @@ namespace {
 [[noreturn]] void throw_unpollable(int status) {
   throw std::system_error(-status, std::generic_category(), "weft: the descriptor cannot be waited for");
 }
+
+/// A connection that ends before so many events would not gain by edges what to ask for them costs.
+constexpr unsigned edges_after = 8;
 
 constexpr std::array both_directions{readiness::readable, readiness::writable};
 
@@ -73,17 +77,7 @@ void drop_descriptor::operator()(polled_descriptor* owned) const noexcept {
 // relaxed: who refers anew does so by way of a reference that it has.
 void polled_descriptor::refer() noexcept { (void)word_.fetch_add(one_reference, std::memory_order_relaxed); }
 
-void polled_descriptor::drop(std::uint64_t what) noexcept {
-  // release: what this one did comes before the end. acquire: so that it does for the last.
-  auto const left = word_.fetch_sub(what, std::memory_order_acq_rel) - what;
-  if (left < one_reference) delete this;
-}
-
-polled_descriptor::use::use(polled_descriptor& of) noexcept
-    // acquire: pairs with close(), should it be closed. What is read of the descriptor else never changes.
-    : of_(of), open_(!is_closed(of.word_.fetch_add(one_reference + one_use, std::memory_order_acquire))) {}
-
-polled_descriptor::use::~use() { of_.drop(one_reference + one_use); }
+void polled_descriptor::destroy() noexcept { delete this; }
 
 bool polled_descriptor::close() noexcept {
   // acq_rel: whoever uses the number either was counted before, or sees that it is closed.
@@ -101,16 +95,38 @@ bool polled_descriptor::close() noexcept {
 // Readiness and those who wait for it
 // ---------------------------------------------------------------------------------------------------------------------
 
-void polled_descriptor::exhausted(readiness what) noexcept {
-  if (!seems_ready(what)) return;
+void polled_descriptor::forget(readiness what, std::uint32_t seen, bool nothing_there) noexcept {
   wait_list::section held{line(what)};
-  held.set_flags(held.flags() & ~ready);
+  bool const news = what == readiness::readable && events() != seen;
+  if (what == readiness::readable && nothing_there && !news) hung_up_ = false;
+  bool const stays = news || (what == readiness::readable && hung_up_);
+  if (!stays) held.set_flags(held.flags() & ~ready);
 }
 
-void polled_descriptor::not_exhausted(readiness what) noexcept {
-  if (seems_ready(what)) return;
-  wait_list::section held{line(what)};
-  held.set_flags(held.flags() | ready);
+/// If somebody has come to wait meanwhile, and the kernel may report edges, nothing else may tell that one.
+void polled_descriptor::remember(readiness what) noexcept {
+  wait_node* first = nullptr;
+  {
+    wait_list::section held{line(what)};
+    if (drained_.load(std::memory_order_relaxed)) (void)held.claim(1, &first);
+    if (first == nullptr) held.set_flags(held.flags() | ready);
+  }
+  if (first != nullptr) first->owner->wake(placement::prompt);
+}
+
+/// With the lock of the readers' line.
+void polled_descriptor::count_event() noexcept {
+  // release: pairs with events(). Nobody else writes it meanwhile.
+  events_.store(events_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+void polled_descriptor::hang_up() noexcept {
+  {
+    wait_list::section held{line(readiness::readable)};
+    hung_up_ = true;
+    count_event();
+  }
+  wake_all(readiness::readable, true);
 }
 
 bool polled_descriptor::take_event(readiness what) noexcept {
@@ -119,6 +135,7 @@ bool polled_descriptor::take_event(readiness what) noexcept {
   {
     wait_list::section held{line(what)};
     (void)held.claim(1, &first);
+    if (what == readiness::readable) count_event();
     if (first == nullptr) {
       // It may be watched though `armed` says no: where it failed, and was abandoned, while somebody was about to arm
       // it.
@@ -146,17 +163,20 @@ void polled_descriptor::wake_all(readiness what, bool so_that_it_stays) noexcept
   }
 }
 
-bool polled_descriptor::enter_line(readiness what, wait_node& node) noexcept {
+[[gnu::always_inline]] inline bool polled_descriptor::stand_in_line(readiness what, wait_node& node) noexcept {
   wait_list::section held{line(what)};
   // Looked at under the lock: close() sets it before it takes that, and so finds the node, or is found.
   if (closed()) return false;
   if ((held.flags() & ready) != 0) {
-    held.set_flags(held.flags() & ~ready);
+    bool const stays = what == readiness::readable && hung_up_;
+    if (!stays) held.set_flags(held.flags() & ~ready);
     return false;
   }
   held.push_back(node);
   return true;
 }
+
+bool polled_descriptor::enter_line(readiness what, wait_node& node) noexcept { return stand_in_line(what, node); }
 
 void polled_descriptor::leave_line(readiness what, wait_node& node) noexcept {
   wait_list::section held{line(what)};
@@ -168,7 +188,7 @@ void polled_descriptor::arm(readiness what) {
     if (source_ != nullptr) source_->wanted(*this, what);
     return;
   }
-  if ((line(what).flags() & armed) != 0) return;
+  if (is_armed(what)) return;
   worker* const w = current_worker();
   if (w == nullptr) throw no_runtime("weft: a descriptor can be waited for on a fiber only");
   if (environment const* const world = w->home.world; world != nullptr && world->closed()) {
@@ -195,22 +215,36 @@ void polled_descriptor::arm(readiness what) {
   if_it_fails.of = nullptr;
 }
 
-// release: pairs with close(). The reference stays, so that the line can be left.
-void polled_descriptor::use::pause() noexcept { (void)of_.word_.fetch_sub(one_use, std::memory_order_release); }
-
-bool polled_descriptor::use::resume() noexcept {
-  // acquire: as in the constructor.
-  open_ = !is_closed(of_.word_.fetch_add(one_use, std::memory_order_acquire));
-  return open_;
+descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadline) {
+  auto const outcome = wait_on_fiber(what, deadline);
+  if (outcome != descriptor_outcome::no_fiber) return outcome;
+  check_not_forked();
+  throw no_runtime("weft: a descriptor can be waited for on a fiber only");
 }
 
-descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadline) {
+[[gnu::noinline]] descriptor_outcome polled_descriptor::use::wait_on_fiber(readiness what, time_point deadline) {
   if (!open_) return descriptor_outcome::closed;
-  check_not_forked();
-  if (current_fiber() == nullptr) throw no_runtime("weft: a descriptor can be waited for on a fiber only");
+  worker const* const w = entry_worker();
+  if (w == nullptr || w->current == nullptr) [[unlikely]]
+    return descriptor_outcome::no_fiber;
   waiter self{what == readiness::readable ? "readable descriptor" : "writable descriptor"};
   wait_node node{self};
-  if (!of_.enter_line(what, node)) return of_.closed() ? descriptor_outcome::closed : descriptor_outcome::ready;
+  if (!of_.stand_in_line(what, node)) return of_.closed() ? descriptor_outcome::closed : descriptor_outcome::ready;
+  if (!of_.is_armed(what)) [[unlikely]]
+    arm_or_leave(what, self, node);
+  pause();
+  auto const cause = self.wait(deadline);
+  if (cause != wake_cause::notified) [[unlikely]]
+    of_.leave_line(what, node);
+  (void)resume();
+  if (cause == wake_cause::cancelled) [[unlikely]]
+    self.rethrow(cause);
+  if (!open_) return descriptor_outcome::closed;
+  return cause == wake_cause::notified ? descriptor_outcome::ready : descriptor_outcome::timed_out;
+}
+
+/// Out of the way of who finds it armed.
+[[gnu::noinline]] void polled_descriptor::use::arm_or_leave(readiness what, waiter& self, wait_node& node) {
   try {
     of_.arm(what);
   } catch (...) {
@@ -224,13 +258,6 @@ descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadl
     if (!node.chosen) of_.leave_line(what, node);
     throw;
   }
-  pause();
-  auto const cause = self.wait(deadline);
-  if (cause != wake_cause::notified) of_.leave_line(what, node);
-  (void)resume();
-  self.rethrow(cause);
-  if (!open_) return descriptor_outcome::closed;
-  return cause == wake_cause::notified ? descriptor_outcome::ready : descriptor_outcome::timed_out;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -240,7 +267,7 @@ descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadl
 namespace {
 
 void forget(uv_handle_t* handle) {
-  auto* const r = static_cast<poller::registration*>(handle->data);
+  auto* const r = static_cast<poller::registration*>(reinterpret_cast<uv_poll_t*>(handle));
   std::unique_ptr<poller::registration> const unwanted{r->unwanted ? r : nullptr};
   r->descriptor.drop();
 }
@@ -253,16 +280,15 @@ poller::registration* poller::attach(polled_descriptor& d, registration* seen) {
   if (core_->handles.size() <= number) core_->handles.resize(number + 1);
   // Somebody may wait for the same number by another object. libuv would notice only while it is armed, and disarming
   // one would disarm both.
-  int status = core_->handles[number] != 0 ? UV_EEXIST : begin_watching(core_->loop, made->poll, d.number(), d.kind_);
+  int status = core_->handles[number] != 0 ? UV_EEXIST : begin_watching(core_->loop, *made, d.number(), d.kind_);
   if (status == UV_EEXIST) {
     made->duplicate = ::fcntl(d.number(), F_DUPFD_CLOEXEC, 0);
-    status = made->duplicate < 0 ? -errno : begin_watching(core_->loop, made->poll, made->duplicate, d.kind_);
+    status = made->duplicate < 0 ? -errno : begin_watching(core_->loop, *made, made->duplicate, d.kind_);
   }
   if (status != 0) {
     if (made->duplicate >= 0) ::close(made->duplicate);
     throw_unpollable(status);
   }
-  made->poll.data = made.get();
   if (made->duplicate < 0) ++core_->handles[number];
   d.refer();  // for the loop
   auto* const ours = made.release();
@@ -283,11 +309,11 @@ void poller::attach_and_arm(poller& own, poller& home, polled_descriptor& d, rea
   };
   if (r == nullptr) r = attach_there();
   for (;; r = attach_there()) {
-    core& loop = *r->loop;
+    core& loop = *r->watcher;
     if (std::unique_lock const lock{loop.lock, std::try_to_lock}; lock.owns_lock()) {
       if (loop.gone) continue;
       loop.serve_requests();
-      loop.change(*r, r->events | events_of(what));
+      loop.change(*r, r->watched | events_of(what));
       // Who has the lock runs the loop before it waits; but a guest waits outside, without the lock.
       if (loop.guest && &loop != own.core_.get()) (void)loop.wake_from_outside([] {});
       return;
@@ -300,7 +326,7 @@ void poller::detach(polled_descriptor& d) noexcept {
   if (fork_watch::in_child()) return;  // what the kernel watches is the parent's too, and the lock may never be free
   auto* const r = d.registration_.load(std::memory_order_acquire);  // pairs with attach()
   if (r == nullptr) return;
-  core& loop = *r->loop;
+  core& loop = *r->watcher;
   auto const lock = loop.lock_from_outside();
   if (loop.gone) return;
   loop.serve_requests();
@@ -344,30 +370,34 @@ void poller::core::serve_requests() noexcept {
     // acq_rel: pairs with request(). From here on it may be pushed again, and its link has been read before.
     int const wanted = r->wanted.exchange(0, std::memory_order_acq_rel);
     armed.fetch_sub(1, std::memory_order_relaxed);
-    if (!r->detached) change(*r, r->events | wanted);
+    if (!r->detached) change(*r, r->watched | wanted);
     r->descriptor.drop();
     r = next;
   }
 }
 
 void poller::core::change(registration& r, int events) noexcept {
-  armed.fetch_add(std::popcount(static_cast<unsigned>(events)) - std::popcount(static_cast<unsigned>(r.events)),
+  armed.fetch_add(std::popcount(static_cast<unsigned>(events)) - std::popcount(static_cast<unsigned>(r.watched)),
                   std::memory_order_relaxed);
-  r.events = events;
+  r.watched = events;
+  r.reports_edges = false;
+  r.to_be_seen = edges_after;
   if (events == 0) {
-    uv_poll_stop(&r.poll);
+    uv_poll_stop(&r);
     return;
   }
   behind = true;
-  uv_poll_start(&r.poll, events, [](uv_poll_t* handle, int status, int happened) {
-    static_cast<registration*>(handle->data)->happened(status, happened);
+  r.hears_of_the_end = (events & UV_READABLE) != 0 && r.descriptor.drained_.load(std::memory_order_relaxed);
+  int const all = r.hears_of_the_end ? events | UV_DISCONNECT | UV_PRIORITIZED : events;
+  uv_poll_start(&r, all, [](uv_poll_t* handle, int status, int happened) {
+    static_cast<registration*>(handle)->happened(status, happened);
   });
 }
 
 void poller::core::close(registration& r) noexcept {
   change(r, 0);
   r.detached = true;
-  uv_close(reinterpret_cast<uv_handle_t*>(&r.poll), forget);
+  uv_close(reinterpret_cast<uv_handle_t*>(static_cast<uv_poll_t*>(&r)), forget);
   // From here on the handle leaves the number alone.
   if (r.duplicate >= 0) {
     ::close(r.duplicate);
@@ -378,16 +408,34 @@ void poller::core::close(registration& r) noexcept {
 
 /// A callback of the loop's.
 void polled_descriptor::registration::happened(int status, int what_happened) noexcept {
-  int left = 0;
-  if (status == 0) {
-    left = events;
-    for (auto const what : both_directions) {
-      if ((what_happened & events_of(what)) != 0 && descriptor.take_event(what)) left &= ~events_of(what);
-    }
-  } else {  // it has failed, and libuv has stopped: the next call will say how
+  if (status != 0) {  // it has failed, and libuv has stopped: the next call will say how
     descriptor.abandon();
+    if (watched != 0) watcher->change(*this, 0);
+    return;
   }
-  if (left != events) loop->change(*this, left);
+  int left = watched;
+  if ((what_happened & UV_READABLE) != 0 && descriptor.take_event(readiness::readable)) left &= ~UV_READABLE;
+  if ((what_happened & UV_WRITABLE) != 0 && descriptor.take_event(readiness::writable)) left &= ~UV_WRITABLE;
+  // With urgent data, libuv takes an error for all that is watched for. What is so is told again, by levels.
+  if (hears_of_the_end && (what_happened & (UV_DISCONNECT | UV_PRIORITIZED)) == UV_DISCONNECT) [[unlikely]]
+    descriptor.hang_up();
+  // A read ends before urgent data, whatever is behind; and that there are some may be reported for ever.
+  bool const urgent = (what_happened & UV_PRIORITIZED) != 0;
+  if (urgent) [[unlikely]]
+    descriptor.drained_.store(false, std::memory_order_relaxed);
+  if (urgent || left != watched) return watcher->change(*this, left);
+  if (to_be_seen != 0 && --to_be_seen == 0) report_edges();
+}
+
+/// From now on the kernel reports what happens, and not what is. It says so once more of what is now. libuv learns of
+/// it by nothing; where it arms the handle anew, for other events, it reports levels again.
+void polled_descriptor::registration::report_edges() noexcept {
+  if (!hears_of_the_end || watched != UV_READABLE || reports_edges) return;
+  int const number = duplicate >= 0 ? duplicate : descriptor.number();
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+  event.data.fd = number;  // by which libuv finds the handle
+  reports_edges = ::epoll_ctl(uv_backend_fd(&watcher->loop), EPOLL_CTL_MOD, number, &event) == 0;
 }
 
 /// Nobody reports any more: all are woken, and who waits again arms it anew.
@@ -412,7 +460,7 @@ void poller::core::end() noexcept {
   uv_close(reinterpret_cast<uv_handle_t*>(&alarm), nullptr);
   auto const detach_all = [](uv_handle_t* handle, void* core_of_it) {
     if (uv_is_closing(handle) != 0) return;
-    auto& r = *static_cast<registration*>(handle->data);
+    auto& r = *static_cast<registration*>(reinterpret_cast<uv_poll_t*>(handle));
     auto& self = *static_cast<poller::core*>(core_of_it);
     self.close(r);
     r.descriptor.abandon();  // who waits may belong to another runtime

@@ -5,6 +5,7 @@
 
 #include "poller.hpp"
 
+#include <weft/runtime/config.hpp>
 #include <weft/runtime/detail/polled_descriptor.hpp>
 
 #include <atomic>
@@ -67,23 +68,28 @@ struct poller::core {
   void end() noexcept;
 };
 
-/// A descriptor's place in a loop. Owned by the descriptor, to which the loop refers until the handle is closed.
-struct polled_descriptor::registration {
+/// A descriptor's place in a loop. Owned by the descriptor, to which the loop refers until the handle is closed. What
+/// an event touches follows what libuv touches of the handle, at its end: of many connections each has long been out of
+/// the cache.
+struct alignas(cache_line) polled_descriptor::registration : uv_poll_t {
   registration(polled_descriptor& d, std::shared_ptr<poller::core> of, registration* before) noexcept
-      : descriptor(d), loop(std::move(of)), older(before) {}
+      : uv_poll_t{}, descriptor(d), watcher(std::move(of)), older(before) {}
 
   polled_descriptor& descriptor;
-  std::shared_ptr<poller::core> const loop;
-  registration* const older;  ///< with a loop that is gone
-  uv_poll_t poll{};
-  int duplicate = -1;          ///< of the descriptor, where the loop watches its number already
-  int events = 0;              ///< that libuv watches for; guarded by the loop's lock, as is the next
-  bool detached = false;       ///< the handle is being closed
+  int watched = 0;                ///< events that libuv watches for; guarded by the loop's lock, as are the next
+  unsigned to_be_seen = 0;        ///< events, until the kernel is asked to report edges
+  bool reports_edges = false;     ///< it does, to read
+  bool hears_of_the_end = false;  ///< libuv watches for that and for urgent data, too
+  bool detached = false;          ///< the handle is being closed
+  bool unwanted = false;          ///< another loop was faster: goes with its handle
+  int duplicate = -1;             ///< of the descriptor, where the loop watches its number already
+  std::shared_ptr<poller::core> const watcher;
+  registration* const older;   ///< with a loop that is gone
   std::atomic<int> wanted{0};  ///< events to be added to them; not 0: in the loop's stack of requests
   registration* next_request = nullptr;
-  bool unwanted = false;  ///< another loop was faster: goes with its handle
 
   void happened(int status, int what_happened) noexcept;
+  void report_edges() noexcept;
 };
 
 }  // namespace weft::inline v0::detail

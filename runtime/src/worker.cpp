@@ -113,7 +113,8 @@ void worker::abandon() noexcept {
 /// The commonest case in line: nothing is in the slot, and the time is not to be looked at.
 [[gnu::always_inline]] inline fiber_record* worker::pick_in_line() noexcept {
   auto const ticks = ticks_.get();
-  bool const plain = (ticks & glance_mask) != 1 && slot_.look() == nullptr && returning.empty() && ring_.has_leased();
+  bool const plain = (ticks & glance_mask) != 1 && slot_.look() == nullptr && returning.empty() &&
+                     (ring_.has_leased() || ring_.lease());
   if (!plain) [[unlikely]]
     return pick_slowly();
   fiber_record* const fiber = ring_.take_leased();
@@ -650,7 +651,7 @@ WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::yield_slowly(worker* w, fiber
 WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self, wait_key wait) noexcept {
   bool const plain = !sanitized && !self.joiner_aside && !w->help_put_off_ && w->slot_is_next() &&
                      !self.ticket.goes_on(wait);
-  if (!plain) return park_slowly(w, self, wait, nullptr);
+  if (!plain) return park_for_ring(w, self, wait);
   fiber_record* const next = w->slot_.take_simply();
   if (next == nullptr) [[unlikely]]
     return park_slowly(w, self, wait, nullptr);
@@ -661,6 +662,33 @@ WEFT_UNINSTRUMENTED void worker::park(worker* w, fiber_record& self, wait_key wa
     return park_slowly(w, self, wait, next);
   w->left_key_ = wait;
   resume(w, self, *next, context, after::park);
+}
+
+/// The same where the ring is next: of many that were woken at once, each waits again in its turn.
+WEFT_UNINSTRUMENTED [[gnu::noinline]] void worker::park_for_ring(worker* w, fiber_record& self,
+                                                                 wait_key wait) noexcept {
+  auto const ticks = w->ticks_.get();
+  bool const plain = !sanitized && !self.joiner_aside && !w->help_put_off_ && (ticks & glance_mask) != 1 &&
+                     w->slot_.look() == nullptr && w->returning.empty() && !self.ticket.goes_on(wait);
+  if (!plain) [[unlikely]]
+    return park_slowly(w, self, wait, nullptr);
+  if (!w->ring_.has_leased()) return park_leasing(w, self, wait);
+  fiber_record* const next = w->ring_.take_leased();
+  if (next == nullptr) [[unlikely]]
+    return park_slowly(w, self, wait, nullptr);
+  w->ticks_ = ticks - 1;
+  w->slot_turns_ = 0;
+  void* const context = next->context;
+  if (context == nullptr) [[unlikely]]
+    return park_slowly(w, self, wait, next);
+  w->prefetch_following(5);  // each has long been out of the cache
+  w->left_key_ = wait;
+  resume(w, self, *next, context, after::park);
+}
+
+/// As yield_leasing().
+[[gnu::noinline]] void worker::park_leasing(worker* w, fiber_record& self, wait_key wait) noexcept {
+  return w->ring_.lease() ? park_for_ring(w, self, wait) : park_slowly(w, self, wait, nullptr);
 }
 
 /// @param next  what is to run, if that has been decided
@@ -795,15 +823,21 @@ std::size_t worker::give_away(std::uint32_t most) noexcept {
   return count;
 }
 
+/// Whether what is queued here came from timers and the loop only.
+[[gnu::always_inline]] inline bool worker::all_is_prompt() const noexcept {
+  return ring_.back() == prompt_back_ && slot_.look() == nullptr && returning.empty();
+}
+
 /// Timers and I/O are served soon, whatever the length of the queue: the slot for the first, and others wait for it.
-/// Just after a sleep nothing is queued that they would have to pass, and from the ring thieves can take half at once.
+/// Where all that is queued came in this way, they go behind it: who was ready first runs first, and thieves can take
+/// half of them at once. So it is after a sleep, when nothing is queued.
 void worker::enqueue_promptly(fiber_record& fiber) noexcept {
-  if (about_to_run_) {
+  if (about_to_run_ || all_is_prompt()) {
     if (!ring_.push(&fiber)) [[unlikely]]
       overflow(fiber);
-    return;
-  }
-  if (slot_.look() == nullptr) {
+    prompt_back_ = ring_.back();
+    if (about_to_run_) return;
+  } else if (slot_.look() == nullptr) {
     slot_.put(&fiber);
   } else {
     returning.push(fiber);
@@ -939,7 +973,10 @@ fiber_record* worker::tick() noexcept {
     now();
     expire_timers(timers);
   }
-  bool const polls_now = loop.watches_any() && last_tick_ - polled_at_ > longest_unpolled;
+  // What the loop has brought goes first, and what it would bring now goes behind that. But timers, too, bring fibers.
+  bool const serves_loop = all_is_prompt() && ring_.owned() != 0;
+  auto const longest = serves_loop ? longest_without_tick / 2 : longest_unpolled;
+  bool const polls_now = loop.watches_any() && last_tick_ - polled_at_ > longest;
   bool const looks_aside = home.workers.size() != 1 && last_tick_ - looked_aside_at_ > longest_unattended;
   look_put_off_ = (polls_now || looks_aside) && !on_own_stack();
   if (look_put_off_) {

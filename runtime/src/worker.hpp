@@ -158,6 +158,8 @@ private:
 
   static void yield_leasing(worker* w, fiber_record& self) noexcept;
   static void yield_slowly(worker* w, fiber_record& self, fiber_record* next) noexcept;
+  static void park_for_ring(worker* w, fiber_record& self, wait_key wait) noexcept;
+  static void park_leasing(worker* w, fiber_record& self, wait_key wait) noexcept;
   static void park_slowly(worker* w, fiber_record& self, wait_key wait, fiber_record* next) noexcept;
   static void suspend(worker* w, fiber_record* self, fiber_record* next, after then, after likely) noexcept;
   static void resume(worker* w, fiber_record& self, fiber_record& next, void* context, after then) noexcept;
@@ -189,6 +191,7 @@ private:
   void push(fiber_record& fiber) noexcept;
   bool goes_first(fiber_record& joiner) noexcept;
   fiber_record* take_joiners_task() noexcept;
+  bool all_is_prompt() const noexcept;
   void enqueue_promptly(fiber_record& fiber) noexcept;
   fiber_record* take_slot() noexcept;
   void push_in_line(fiber_record& fiber) noexcept;
@@ -238,27 +241,32 @@ private:
   static constexpr std::uint32_t glance_mask = 7;  // in between, every so many switches, the time is looked at
   static constexpr unsigned slot_turns = 61;
 
-  // Handed from the context that is left to the one that goes on.
-  fiber_record* left_ = nullptr;
+  // What a switch touches, but for the slot and the ring: one cache line. The first, and left_key_, are handed from the
+  // context that is left to the one that goes on.
+  alignas(cache_line) fiber_record* left_ = nullptr;
   stack* left_stack_ = nullptr;
-  after then_ = after::nothing;
-
+  exception_state* exceptions_ = nullptr;                // this thread's
+  wait_key left_key_{};                                  // of the fiber in left_, which waits
   published<std::uint32_t> ticks_{ticks_between_looks};  // until the next look; stays 1 where fibers must migrate
-  std::uint64_t last_tick_ = 0;                          // on the coarse clock
-  std::uint64_t timers_seen_at_ = 0;                     // by a tick, on the coarse clock
-  std::uint64_t last_turn_ = 0;                          // when others had a turn before a joiner, on the coarse clock
-  published<std::uint64_t> polled_at_{};                 // on the coarse clock
-  bool loop_busy_ = false;                               // the last look in the loop found something at once
-  bool look_put_off_ = false;                            // until we are on our own stack: see tick()
+  unsigned slot_turns_ = 0;                              // how often in a row the slot went first
+  std::uint32_t prompt_back_ = 0;         // the back of the ring, when all in it had been queued promptly
+  published<std::uint32_t> now_in_ms_{};  // as now_
+  after then_ = after::nothing;
+  bool help_put_off_ = false;  // see enqueue_woken()
+
+  std::uint64_t last_tick_ = 0;           // on the coarse clock
+  std::uint64_t timers_seen_at_ = 0;      // by a tick, on the coarse clock
+  std::uint64_t last_turn_ = 0;           // when others had a turn before a joiner, on the coarse clock
+  published<std::uint64_t> polled_at_{};  // on the coarse clock
+  bool loop_busy_ = false;                // the last look in the loop found something at once
+  bool look_put_off_ = false;             // until we are on our own stack: see tick()
   bool mail_first_ = false;
-  bool const migrates_;                    // scheduling::forced_migration
-  bool in_order_;                          // scheduling::fifo; changed by abandon() alone, as is the next
-  bool steals_;                            // scheduling::work_stealing
-  bool const asides_;                      // joiners may step aside
-  unsigned slot_turns_ = 0;                // how often in a row the slot went first
-  exception_state* exceptions_ = nullptr;  // this thread's
-  void* own_context_ = nullptr;            // the loop's, while a fiber runs; else null
-  fiber_record* unplaced_ = nullptr;       // a new fiber for which no stack could be had
+  bool const migrates_;               // scheduling::forced_migration
+  bool in_order_;                     // scheduling::fifo; changed by abandon() alone, as is the next
+  bool steals_;                       // scheduling::work_stealing
+  bool const asides_;                 // joiners may step aside
+  void* own_context_ = nullptr;       // the loop's, while a fiber runs; else null
+  fiber_record* unplaced_ = nullptr;  // a new fiber for which no stack could be had
   stack_bounds own_stack_{};
   void* own_fake_stack_ = nullptr;
   published<time_point> now_{};
@@ -266,7 +274,6 @@ private:
   bool searching_ = false;
   bool about_to_run_ = false;          // just woken, and what is queued meanwhile is run next: one fiber needs no help
   time_point woken_at_{};              // by a timer, last
-  bool help_put_off_ = false;          // see enqueue_woken()
   bool in_batch_ = false;              // and begin_batch()
   std::uint64_t help_put_off_at_ = 0;  // on the coarse clock
   unsigned help_urgent_ = 0;           // how many of the next are not put off
@@ -289,8 +296,6 @@ private:
   time_point leave_at_ = never;               // of a guest: when its turn ends
   bool leaving_ = false;                      // its turn is over
   bool parked_ = false;                       // between two turns, with nothing ready
-  published<std::uint32_t> now_in_ms_{};      // as now_
-  wait_key left_key_{};                       // of the fiber in left_, which waits
 };
 
 // The initial-exec model: one load, in a shared library too.

@@ -134,6 +134,33 @@ TEST_CASE("H26: a yield loop on one worker starves neither a timer nor a pipe", 
   CHECK(worst.pipe <= 50'000);  // the loop is looked at every 0.1 ms at most, and a yield takes no less than 2 ns
 }
 
+TEST_CASE("H26: timers that come faster than they are served starve no descriptor", "[hazard][H26]") {
+  watchdog dog{"a descriptor beside timers"};
+  constexpr int rounds = 5;
+  std::atomic<bool> stop{false};
+  run_on(1, [&] {
+    pipe_ends const pipe;
+    std::vector<weft::task<void>> sleepers;
+    for (int i = 0; i < 1000; ++i) {
+      sleepers.push_back(weft::spawn([&] {
+        while (!stop.load()) weft::sleep_for(1us);
+      }));
+    }
+    std::thread writer{[&] {
+      for (int i = 0; i < rounds; ++i) pipe.put();
+    }};
+    for (int i = 0; i < rounds; ++i) {
+      verify(weft::detail::wait_descriptor(pipe.out(), weft::detail::readiness::readable));
+      pipe.take();
+      for (int turn = 0; turn < 3; ++turn) weft::sleep_for(1us);  // among the others
+      dog.feed();
+    }
+    stop.store(true);
+    for (auto& s : sleepers) s.get();
+    writer.join();
+  });
+}
+
 TEST_CASE("rule 28: timers and descriptors are served within 10 ms, though each round of the run queue takes 40 ms",
           "[rule28][hazard][H26]") {
   auto const worst = serve_beside(200, 200us, 5);

@@ -226,6 +226,8 @@ private:
   };
 
   std::size_t receive(std::span<std::byte> buffer, std::error_code& ec);
+  std::size_t receive_in_line(std::span<std::byte> buffer, std::error_code& ec);
+  std::size_t send_in_line(std::span<std::byte const> buffer, std::error_code& ec);
   std::size_t receive(std::span<std::span<std::byte> const> to, std::error_code& ec);
   void give_back(std::span<std::byte const> taken);
   std::size_t read_pieces(std::span<std::span<std::byte> const> to);

@@ -66,7 +66,7 @@ public:
 
 private:
   friend class tcp_listener;
-  explicit tcp_stream(detail::open_descriptor descriptor) noexcept : stream(std::move(descriptor), carrier::socket) {}
+  explicit tcp_stream(detail::open_descriptor descriptor) noexcept;
 };
 
 }  // namespace weft::inline v0::io

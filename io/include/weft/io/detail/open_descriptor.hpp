@@ -30,8 +30,29 @@ namespace weft::inline v0::detail {
   return std::make_error_code(std::errc::bad_file_descriptor);
 }
 
-/// Waits within `in_use`.  @returns whether a call is worth trying; else `ec` says what is wrong. A cancellation point
-[[nodiscard]] bool await_ready(polled_descriptor::use& in_use, readiness what, std::error_code& ec);
+/// For a wait within `in_use` that did not end with readiness: what that means to an operation.
+/// @param tried  a call has been tried already; if not, who cannot wait is to try at any rate
+/// @returns whether a call is worth trying; else `ec` says what is wrong
+[[nodiscard]] bool after_wait(descriptor_outcome outcome, polled_descriptor::use& in_use, readiness what, bool tried,
+                              std::error_code& ec);
+
+/// Waits within `in_use`.  @returns as after_wait().  A cancellation point
+[[nodiscard, gnu::always_inline]] inline bool await_ready(polled_descriptor::use& in_use, readiness what, bool tried,
+                                                          std::error_code& ec) {
+  try {
+    auto const outcome = in_use.wait_on_fiber(what);
+    return outcome == descriptor_outcome::ready || after_wait(outcome, in_use, what, tried, ec);
+  } catch (std::system_error const& e) {
+    ec = e.code();
+    return false;
+  }
+}
+
+/// What clear() does, but for a call, where there is nothing to clear.
+inline void clear(std::error_code& ec) noexcept {
+  if (ec) [[unlikely]]
+    ec.clear();
+}
 
 /// Movable, while no operation is under way; close() alone may be called beside others.
 class open_descriptor {
@@ -68,30 +89,34 @@ public:
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was done.
   template <class Attempt>
-  ssize_t perform(readiness what, std::size_t asked, std::error_code& ec, Attempt&& attempt) {
-    check_cancelled();
+  [[gnu::always_inline]] inline ssize_t perform(readiness what, std::size_t asked, std::error_code& ec,
+                                                Attempt&& attempt) {
     if (is_enough_in_a_row()) [[unlikely]]
       yield();  // not in use: close() waits until it is not, or waits
-    if (polled_ == nullptr) return fail(ec, closed_error());
+    if (polled_ == nullptr) return fail_closed(ec);
     polled_descriptor::use in_use{*polled_};
-    if (!in_use) return fail(ec, closed_error());
-    // Who cannot wait tries at any rate.
-    bool must_wait = !polled_->seems_ready(what) && current_fiber() != nullptr;
-    for (;;) {
+    if (!in_use) [[unlikely]]
+      return fail_closed(ec);
+    bool must_wait = !polled_->seems_ready(what);
+    if (!must_wait) check_cancelled();  // as each wait does
+    for (bool tried = false;; tried = true) {
       if (must_wait) {
-        if (!await_ready(in_use, what, ec)) return -1;
+        if (!await_ready(in_use, what, tried, ec)) [[unlikely]]
+          return -1;
         in_a_row_.store(0, std::memory_order_relaxed);
       }
+      auto const seen = polled_->events();
       auto const done = attempt(*calls_, polled_->number());
       if (done >= 0) {
-        static_cast<std::size_t>(done) < asked ? polled_->exhausted(what) : polled_->not_exhausted(what);
-        ec.clear();
+        static_cast<std::size_t>(done) < asked ? polled_->exhausted(what, seen) : polled_->not_exhausted(what);
+        clear(ec);
         return done;
       }
       must_wait = done == -EAGAIN || done == -EWOULDBLOCK;
       if (must_wait) {
-        polled_->exhausted(what);
+        polled_->exhausted(what, seen, true);
       } else if (done != -EINTR) {
+        polled_->not_exhausted(what);  // nothing has been taken of what there may be
         return fail(ec, system_error_of(done));
       }
     }
@@ -105,7 +130,7 @@ public:
     if (!in_use) return static_cast<int>(fail(ec, closed_error()));
     int const result = make(*calls_, polled_->number());
     if (result < 0) return static_cast<int>(fail(ec, system_error_of(result)));
-    ec.clear();
+    clear(ec);
     return result;
   }
 
@@ -120,6 +145,10 @@ private:
     return count == most;
   }
 
+  static ssize_t fail_closed(std::error_code& ec) {
+    check_cancelled();
+    return fail(ec, closed_error());
+  }
   static ssize_t fail(std::error_code& ec, std::error_code why) noexcept {
     ec = why;
     return -1;

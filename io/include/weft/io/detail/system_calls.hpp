@@ -96,6 +96,16 @@ public:
   virtual void watched(polled_descriptor& of) noexcept { (void)of; }
   /// Those that these stand in front of, at the very bottom.
   [[nodiscard]] virtual system_calls& beneath() noexcept { return *this; }
+
+  /// Whether these are kernel_calls(): who knows how may then make the call in line.
+  [[nodiscard]] bool are_kernels() const noexcept { return are_kernels_; }
+
+protected:
+  struct in_person {};
+  explicit system_calls(in_person) noexcept : are_kernels_(true) {}
+
+private:
+  bool const are_kernels_ = false;
 };
 
 /// Those of the kernel.

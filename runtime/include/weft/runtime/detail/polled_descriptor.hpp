@@ -13,6 +13,11 @@
 ///   wait cost a quarter of an echo server's throughput.)
 /// - The kernel's readiness is a level: it is reported again as long as it lasts. So what is remembered of it is but a
 ///   hint, which saves the system calls that would fail: nothing is lost if it is wrong.
+/// - But of a descriptor that is_drained() by its readers the kernel reports edges to read, once it has been busy: it
+///   need not look at it again after each event. Then nothing remembered may be forgotten: each event wakes a reader,
+///   who reads until there is less than was asked for, or stays as `ready`; who has found less says how many events
+///   there had been before it read, and if there were more, it stays ready. (As Tokio's readiness and its ticks.) The
+///   end is the last edge, so from then on it is ready for good.
 /// - Any fiber on any worker may wait; each event wakes the one that has waited longest in that direction.
 /// - close() wakes all, and comes back when no system call is under way on the descriptor and no loop watches it: then
 ///   its number can be used again, and neither event nor call meant for it will reach the next who gets that number.
@@ -21,6 +26,7 @@
 /// Lifetime: an owner, each operation under way, and the loop refer to it; it goes with the last.
 
 #include <weft/runtime/clock.hpp>
+#include <weft/runtime/config.hpp>
 #include <weft/runtime/detail/wait_list.hpp>
 
 #include <array>
@@ -51,7 +57,7 @@ public:
   virtual void wanted(polled_descriptor& of, readiness what) noexcept = 0;
 };
 
-enum class descriptor_outcome : unsigned char { ready, timed_out, closed };
+enum class descriptor_outcome : unsigned char { ready, timed_out, closed, no_fiber };
 
 /// For std::unique_ptr: the owner's reference.
 struct drop_descriptor {
@@ -59,7 +65,7 @@ struct drop_descriptor {
 };
 using owned_descriptor = std::unique_ptr<polled_descriptor, drop_descriptor>;
 
-class polled_descriptor {
+class alignas(cache_line) polled_descriptor {
 public:
   /// @param number  of a descriptor that stays open until close(), and does not block, unless it is borrowed
   /// @throws std::bad_alloc
@@ -71,10 +77,24 @@ public:
 
   /// Whether a call is worth trying before waiting. Any thread.
   [[nodiscard]] bool seems_ready(readiness what) const noexcept { return (line(what).flags() & ready) != 0; }
+  /// How many events there have been. acquire: pairs with take_event(); what those told of is there for who tries now.
+  [[nodiscard]] std::uint32_t events() const noexcept { return events_.load(std::memory_order_acquire); }
   /// A call has done less than it was asked to: the next is to wait first. Any thread.
-  void exhausted(readiness what) noexcept;
+  /// @param seen  events() before that call
+  /// @param nothing_there  it has found that it would have to wait, so that the end cannot have come
+  void exhausted(readiness what, std::uint32_t seen, bool nothing_there = false) noexcept {
+    if (seems_ready(what)) forget(what, seen, nothing_there);
+  }
+  /// The same for who knows that nothing has happened meanwhile, or is told again.
+  void exhausted(readiness what) noexcept { exhausted(what, events()); }
   /// A call has done all that it was asked to: the next is to be tried at once. Any thread.
-  void not_exhausted(readiness what) noexcept;
+  void not_exhausted(readiness what) noexcept {
+    if (!seems_ready(what)) [[unlikely]]
+      remember(what);
+  }
+  /// Each who waits to read goes on to read, until there is less than was asked for, which then is all that there was:
+  /// of a stream with the kernel's own system calls. Others only ask, and then remember.
+  void is_drained() noexcept { drained_.store(true, std::memory_order_relaxed); }
   /// Of a simulated one: who is told that somebody waits. Before anybody does.
   void reported_by(readiness_source& source) noexcept { source_ = &source; }
   /// For its readiness_source: it can be read or written, or has failed. Wakes all who wait, as a kernel's level would,
@@ -89,22 +109,33 @@ public:
   class use {
   public:
     /// @returns from `operator bool` false if it has been closed: the number must not be used
-    explicit use(polled_descriptor& of) noexcept;
+    explicit use(polled_descriptor& of) noexcept
+        // acquire: pairs with close(), should it be closed. What is read of the descriptor else never changes.
+        : of_(of), open_(!is_closed(of.word_.fetch_add(one_reference + one_use, std::memory_order_acquire))) {}
     use(use const&) = delete;
-    ~use();
+    ~use() { of_.drop(one_reference + one_use); }
     [[nodiscard]] explicit operator bool() const noexcept { return open_; }
 
     /// Parks the calling fiber until the descriptor is ready, or has failed or been hung up, or until `deadline`.
     /// @throws cancelled; no_runtime outside of a fiber; error in a simulation, of a real descriptor; std::system_error
     ///   of one that cannot be watched
     [[nodiscard]] descriptor_outcome wait(readiness what, time_point deadline = never);
+    /// The same, but outside of a fiber it does nothing and returns `no_fiber`.
+    [[nodiscard]] descriptor_outcome wait_on_fiber(readiness what, time_point deadline = never);
 
     /// For who stands in line: lets go of the number, for which close() need not wait then, and keeps the rest.
-    void pause() noexcept;
+    /// release: pairs with close().
+    void pause() noexcept { (void)of_.word_.fetch_sub(one_use, std::memory_order_release); }
     /// After pause(), out of line again.  @returns false if it has been closed: the number must not be used
-    bool resume() noexcept;
+    bool resume() noexcept {
+      // acquire: as in the constructor.
+      open_ = !is_closed(of_.word_.fetch_add(one_use, std::memory_order_acquire));
+      return open_;
+    }
 
   private:
+    void arm_or_leave(readiness what, waiter& self, wait_node& node);
+
     polled_descriptor& of_;
     bool open_;
   };
@@ -150,7 +181,21 @@ private:
   [[nodiscard]] wait_list& line(readiness what) noexcept { return lines_[static_cast<std::size_t>(what)]; }
   [[nodiscard]] wait_list const& line(readiness what) const noexcept { return lines_[static_cast<std::size_t>(what)]; }
   void refer() noexcept;
-  void drop(std::uint64_t what) noexcept;
+  void drop(std::uint64_t what) noexcept {
+    // release: what this one did comes before the end. acquire: so that it does for the last.
+    auto const left = word_.fetch_sub(what, std::memory_order_acq_rel) - what;
+    if (left < one_reference) [[unlikely]]
+      destroy();
+  }
+  void destroy() noexcept;
+  [[nodiscard]] bool stand_in_line(readiness what, wait_node& node) noexcept;
+  /// Of a simulated one, whose source is to be told of each wait, false.
+  [[nodiscard]] bool is_armed(readiness what) const noexcept { return (line(what).flags() & armed) != 0; }
+  void forget(readiness what, std::uint32_t seen, bool nothing_there) noexcept;
+  void remember(readiness what) noexcept;
+  void count_event() noexcept;
+  /// For the loop: the other side sends no more, or nothing can be read ever again.
+  void hang_up() noexcept;
   /// @param so_that_it_stays  whether it is ready for who waits later, too; else only if nobody waits now
   void wake_all(readiness what, bool so_that_it_stays) noexcept;
   void abandon() noexcept;
@@ -158,7 +203,12 @@ private:
   std::atomic<std::uint64_t> word_;
   std::array<wait_list, 2> lines_;
   int const number_;
+  std::atomic<std::uint32_t> events_{0};  // to read; counted by the loop, with the lock of that line
   descriptor_kind const kind_;
+  bool hung_up_ = false;  // guarded by the lock of the line of readers
+  // relaxed: set before anybody waits; cleared by the loop, which then reports levels, so that more than a wish it is
+  // not.
+  std::atomic<bool> drained_{false};
   readiness_source* source_ = nullptr;                // of a simulated one: set before anybody waits
   std::atomic<registration*> registration_{nullptr};  // set under the loop's lock
 };

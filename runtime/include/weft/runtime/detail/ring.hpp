@@ -165,6 +165,10 @@ public:
   /// All fibers, those leased included. Owner only.
   [[nodiscard]] std::uint32_t owned() const noexcept { return size() + (end_leased_ - next_leased_); }
 
+  /// Where the next is added. It differs if anything has been added meanwhile, unless the newest has been taken back.
+  /// Owner only.
+  [[nodiscard]] std::uint32_t back() const noexcept { return tail_.load(relaxed); }
+
   /// What lies `ahead` places behind the last one taken; may be stale, or another's: for prefetching only. Owner only.
   [[nodiscard]] T peek(std::uint32_t ahead) const noexcept { return slot(next_leased_ + ahead).load(relaxed); }
 
