@@ -90,7 +90,7 @@ BASELINES = {RAW: "raw", SERIAL: "serial", EPOLL: "epoll", PREAD: "pread", PAGES
 P50 = Metric("p50_us", "us", "latency, median")
 P99 = Metric("p99_us", "us", "latency, 99 %")
 SHARE = Metric("server_cpu_pct", "%", "share of one core that the server used")
-CALLS = Metric("system_calls_per_req", "calls", "system calls of the server per request, counted by itself")
+CALLS = Metric("system_calls_per_req", "calls", "system calls of the server per request, counted by a twin that is not timed")
 MEMORY = Metric("server_rss_bytes_per_conn", "B", "server's resident memory of each idle connection")
 
 

@@ -46,10 +46,11 @@ namespace weft::inline v0::detail {
 
 #else
 
-inline ssize_t kernel_recv(int fd, void* to, std::size_t size, int flags) noexcept {
+// Not in line: whoever calls may wait as well, and nothing of a thread, as `errno` is, is kept across a wait.
+[[gnu::noinline]] inline ssize_t kernel_recv(int fd, void* to, std::size_t size, int flags) noexcept {
   return or_error(::recv(fd, to, size, flags));
 }
-inline ssize_t kernel_send(int fd, void const* from, std::size_t size, int flags) noexcept {
+[[gnu::noinline]] inline ssize_t kernel_send(int fd, void const* from, std::size_t size, int flags) noexcept {
   return or_error(::send(fd, from, size, flags | MSG_NOSIGNAL));
 }
 
