@@ -4,6 +4,7 @@
 
 #include "io/pairs.hpp"
 #include "support/catch.hpp"
+#include "support/one_byte_io.hpp"
 #include "support/run_on.hpp"
 #include "support/scale.hpp"
 #include "support/socket_pair.hpp"
@@ -89,9 +90,14 @@ void talk(stream& one, stream& other, int times = 32) {
   echo.get();
 }
 
-/// Two ends, of which the second has been busy: its reads asked for more than there was.
+/// Two ends, of which the second has been busy: its reads asked for more than there was. Where reads are made short, it
+/// goes on as before.
 std::pair<tcp_stream, tcp_stream> busy_pair() {
   auto ends = tcp_pair();
+  if (one_byte_io()) {
+    talk(ends.second, ends.first);
+    return ends;
+  }
   while (!reports_edges(ends.second.native_handle())) talk(ends.second, ends.first);
   return ends;
 }
@@ -119,6 +125,7 @@ struct sends_late {
 }  // namespace
 
 TEST_CASE("the kernel is asked for changes of a busy TCP connection only", "[io][edges]") {
+  if (one_byte_io()) return;  // of none, then: see the last lines
   run_on(1, [] {
     auto [one, other] = busy_pair();
     CHECK(reports_edges(other.native_handle()));
@@ -176,6 +183,7 @@ TEST_CASE("edges: what comes with the end, or before it is read, is read to the 
 }
 
 TEST_CASE("edges: what a read leaves is found by the next, whether it waits, asks or selects", "[io][edges]") {
+  if (one_byte_io()) return;  // reads are to give what is asked for
   run_on(1, [] {
     auto [one, other] = busy_pair();
     one.write_all(bytes("0123456789"));
@@ -295,7 +303,7 @@ TEST_CASE("edges: a connection that nobody reads is left alone, and served again
 
 TEST_CASE("edges: random sizes, and pauses at random, lose no byte", "[io][edges][stress]") {
   watchdog dog{"random reads of busy connections"};
-  auto const total = scaled(400'000);
+  auto const total = scaled_bytes(scaled(400'000));
   run_on(some_workers(), [&] {
     std::vector<weft::task<void>> all;
     for (std::uint32_t seed = 0; seed < 4; ++seed) {
