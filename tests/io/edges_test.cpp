@@ -210,10 +210,12 @@ TEST_CASE("edges: what a read leaves is found by the next, whether it waits, ask
 }
 
 TEST_CASE("edges: what a select has found is left to who reads", "[io][edges]") {
+  if (one_byte_io()) return;       // levels are reported only to who waits, and here nobody waits yet
   if (migration_forced()) return;  // the worker that holds the loop up is to be the one that looks for it
   watchdog dog{"a busy connection in a select"};
   run_on(2, [&] {
     auto [one, other] = busy_pair();
+    if (!reports_edges(other.native_handle())) return;
     for (int round = 0; round < 20; ++round) {
       auto const chosen = weft::select(weft::on_readable(other), sends_late{one, other});
       verify(chosen == 0);
