@@ -70,7 +70,7 @@ bool readiness_wait::enroll(waiter& w) noexcept {
     std::fputs("weft: a case stands twice in one select, or is used by two at once: make one for each\n", stderr);
     std::abort();
   }
-  node_ = wait_node{w};
+  node_ = descriptor_node{w};
   closed_ = false;
   failure_ = nullptr;
   bool commits = false;

@@ -1,9 +1,9 @@
 #include <weft/io/stream.hpp>
 
 #include "error_text.hpp"
-#include "socket_calls.hpp"
 
 #include <weft/io/error.hpp>
+#include <weft/runtime/detail/socket_calls.hpp>
 #include <weft/sync/mutex.hpp>
 
 #include <algorithm>
@@ -143,7 +143,9 @@ std::string stream::read_all(std::size_t limit, std::error_code& ec) {
       return calls.recv(fd, buffer.data(), buffer.size(), 0);
     return detail::kernel_recv(fd, buffer.data(), buffer.size(), 0);
   };
-  return bytes_done(descriptor_.perform(readiness::readable, buffer.size(), ec, attempt));
+  detail::read_by_loop read{buffer.data(), buffer.size()};
+  bool const by_loop = carrier_ == carrier::socket && descriptor_.is_kernels() && buffer.size() <= read.largest;
+  return bytes_done(descriptor_.perform(readiness::readable, buffer.size(), ec, attempt, by_loop ? &read : nullptr));
 }
 
 std::size_t stream::receive(std::span<std::byte> buffer, std::error_code& ec) { return receive_in_line(buffer, ec); }

@@ -2,8 +2,8 @@
 
 #include "child.hpp"
 #include "kernel_result.hpp"
-#include "socket_calls.hpp"
 
+#include <weft/runtime/detail/socket_calls.hpp>
 #include <weft/runtime/environment.hpp>
 
 #include <atomic>

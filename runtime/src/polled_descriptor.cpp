@@ -5,6 +5,7 @@
 #include "scheduler.hpp"
 #include "worker.hpp"
 
+#include <weft/runtime/detail/socket_calls.hpp>
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/waiter.hpp>
 
@@ -14,8 +15,10 @@
 #include <fcntl.h>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
@@ -85,7 +88,8 @@ bool polled_descriptor::close() noexcept {
   if (fork_watch::in_child()) return first;  // those who waited, or were in a call, are not there
   for (auto const what : both_directions) wake_all(what, true);
   // acquire: pairs with drop() and wait(): the calls that used the number are over. None blocks for longer than a
-  // worker takes to wake up, see lock_from_outside().
+  // worker takes to wake up, see lock_from_outside(). What the loop reads it reads with its lock, and detach() comes
+  // after that: so a second who closes may be back before the number is out of use.
   for (unsigned turn = 0; uses(word_.load(std::memory_order_acquire)) != 0; ++turn) std_atomics::pause(turn);
   if (first) poller::detach(*this);
   return first;
@@ -96,7 +100,7 @@ bool polled_descriptor::close() noexcept {
 // ---------------------------------------------------------------------------------------------------------------------
 
 void polled_descriptor::forget(readiness what, std::uint32_t seen, bool nothing_there) noexcept {
-  wait_list::section held{line(what)};
+  line_of_nodes::section held{line(what)};
   bool const news = what == readiness::readable && events() != seen;
   if (what == readiness::readable && nothing_there && !news) hung_up_ = false;
   bool const stays = news || (what == readiness::readable && hung_up_);
@@ -105,9 +109,9 @@ void polled_descriptor::forget(readiness what, std::uint32_t seen, bool nothing_
 
 /// If somebody has come to wait meanwhile, and the kernel may report edges, nothing else may tell that one.
 void polled_descriptor::remember(readiness what) noexcept {
-  wait_node* first = nullptr;
+  descriptor_node* first = nullptr;
   {
-    wait_list::section held{line(what)};
+    line_of_nodes::section held{line(what)};
     if (drained_.load(std::memory_order_relaxed)) (void)held.claim(1, &first);
     if (first == nullptr) held.set_flags(held.flags() | ready);
   }
@@ -122,18 +126,19 @@ void polled_descriptor::count_event() noexcept {
 
 void polled_descriptor::hang_up() noexcept {
   {
-    wait_list::section held{line(readiness::readable)};
+    line_of_nodes::section held{line(readiness::readable)};
     hung_up_ = true;
     count_event();
   }
   wake_all(readiness::readable, true);
 }
 
-bool polled_descriptor::take_event(readiness what) noexcept {
-  wait_node* first = nullptr;
+[[gnu::always_inline]] inline bool polled_descriptor::take_event_in_line(readiness what,
+                                                                         std::size_t* bytes_left) noexcept {
+  descriptor_node* first = nullptr;
   bool useless = false;
   {
-    wait_list::section held{line(what)};
+    line_of_nodes::section held{line(what)};
     (void)held.claim(1, &first);
     if (what == readiness::readable) count_event();
     if (first == nullptr) {
@@ -143,28 +148,41 @@ bool polled_descriptor::take_event(readiness what) noexcept {
       held.set_flags(useless ? ready : held.flags() | ready);
     }
   }
-  if (first != nullptr) first->owner->wake(placement::prompt);
-  return useless;
+  if (first == nullptr) return useless;
+  // Whoever has been claimed does not go on before it is woken. And the number stays open: close() detaches first, for
+  // which it needs the loop's lock.
+  if (read_by_loop* const read = first->read; read != nullptr && bytes_left != nullptr && read->size <= *bytes_left) {
+    *bytes_left -= read->size;
+    auto const done = kernel_recv(number_, read->to, read->size, MSG_DONTWAIT);
+    read->result = done;
+    if (done >= 0 && static_cast<std::size_t>(done) == read->size) remember(what);
+  }
+  first->owner->wake(placement::prompt);
+  return false;
+}
+
+bool polled_descriptor::take_event(readiness what, std::size_t* bytes_left) noexcept {
+  return take_event_in_line(what, bytes_left);
 }
 
 void polled_descriptor::became_ready(readiness what) noexcept { wake_all(what, false); }
 
 void polled_descriptor::wake_all(readiness what, bool so_that_it_stays) noexcept {
-  wait_node* claimed = nullptr;
+  descriptor_node* claimed = nullptr;
   {
-    wait_list::section held{line(what)};
+    line_of_nodes::section held{line(what)};
     (void)held.claim(~std::size_t{0}, &claimed);
     if (so_that_it_stays || claimed == nullptr) held.set_flags(held.flags() | ready);
   }
   while (claimed != nullptr) {
-    wait_node* const node = claimed;
+    descriptor_node* const node = claimed;
     claimed = node->next;  // the node is gone as soon as its waiter has been woken
     node->owner->wake(placement::prompt);
   }
 }
 
-[[gnu::always_inline]] inline bool polled_descriptor::stand_in_line(readiness what, wait_node& node) noexcept {
-  wait_list::section held{line(what)};
+[[gnu::always_inline]] inline bool polled_descriptor::stand_in_line(readiness what, descriptor_node& node) noexcept {
+  line_of_nodes::section held{line(what)};
   // Looked at under the lock: close() sets it before it takes that, and so finds the node, or is found.
   if (closed()) return false;
   if ((held.flags() & ready) != 0) {
@@ -176,10 +194,10 @@ void polled_descriptor::wake_all(readiness what, bool so_that_it_stays) noexcept
   return true;
 }
 
-bool polled_descriptor::enter_line(readiness what, wait_node& node) noexcept { return stand_in_line(what, node); }
+bool polled_descriptor::enter_line(readiness what, descriptor_node& node) noexcept { return stand_in_line(what, node); }
 
-void polled_descriptor::leave_line(readiness what, wait_node& node) noexcept {
-  wait_list::section held{line(what)};
+void polled_descriptor::leave_line(readiness what, descriptor_node& node) noexcept {
+  line_of_nodes::section held{line(what)};
   held.remove(node);
 }
 
@@ -195,7 +213,7 @@ void polled_descriptor::arm(readiness what) {
     throw error("weft: descriptors belong to the world outside, and cannot be waited for in a simulation");
   }
   {
-    wait_list::section held{line(what)};
+    line_of_nodes::section held{line(what)};
     if ((held.flags() & armed) != 0) return;
     held.set_flags(held.flags() | armed);
   }
@@ -205,7 +223,7 @@ void polled_descriptor::arm(readiness what) {
     ~undo() {
       if (of == nullptr) return;
       {
-        wait_list::section held{of->line(what)};
+        line_of_nodes::section held{of->line(what)};
         held.set_flags(held.flags() & ~armed);
       }
       of->wake_all(what, false);  // who relied on us: it tries itself
@@ -216,24 +234,31 @@ void polled_descriptor::arm(readiness what) {
 }
 
 descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadline) {
-  auto const outcome = wait_on_fiber(what, deadline);
+  auto const outcome = wait_on_fiber(what, nullptr, deadline);
   if (outcome != descriptor_outcome::no_fiber) return outcome;
   check_not_forked();
   throw no_runtime("weft: a descriptor can be waited for on a fiber only");
 }
 
-[[gnu::noinline]] descriptor_outcome polled_descriptor::use::wait_on_fiber(readiness what, time_point deadline) {
+[[gnu::noinline]] descriptor_outcome polled_descriptor::use::wait_on_fiber(readiness what, read_by_loop* read,
+                                                                           time_point deadline) {
   if (!open_) return descriptor_outcome::closed;
   worker const* const w = entry_worker();
-  if (w == nullptr || w->current == nullptr) [[unlikely]]
-    return descriptor_outcome::no_fiber;
+  if (w == nullptr || w->current == nullptr) [[unlikely]] {
+    return paused() && !resume() ? descriptor_outcome::closed : descriptor_outcome::no_fiber;
+  }
   waiter self{what == readiness::readable ? "readable descriptor" : "writable descriptor"};
-  wait_node node{self};
-  if (!of_.stand_in_line(what, node)) return of_.closed() ? descriptor_outcome::closed : descriptor_outcome::ready;
+  descriptor_node node{self, read};
+  if (!of_.stand_in_line(what, node)) {
+    if (paused()) (void)resume();
+    return of_.closed() ? descriptor_outcome::closed : descriptor_outcome::ready;
+  }
   if (!of_.is_armed(what)) [[unlikely]]
     arm_or_leave(what, self, node);
-  pause();
+  if (!paused()) pause();
   auto const cause = self.wait(deadline);
+  if (cause == wake_cause::notified && read != nullptr && read->result != read_by_loop::not_made) [[likely]]
+    return descriptor_outcome::ready;
   if (cause != wake_cause::notified) [[unlikely]]
     of_.leave_line(what, node);
   (void)resume();
@@ -244,7 +269,8 @@ descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadl
 }
 
 /// Out of the way of who finds it armed.
-[[gnu::noinline]] void polled_descriptor::use::arm_or_leave(readiness what, waiter& self, wait_node& node) {
+[[gnu::noinline]] void polled_descriptor::use::arm_or_leave(readiness what, waiter& self, descriptor_node& node) {
+  if (paused() && !resume()) return;  // the number is needed; close() has found the node, and ends the wait
   try {
     of_.arm(what);
   } catch (...) {
@@ -256,6 +282,7 @@ descriptor_outcome polled_descriptor::use::wait(readiness what, time_point deadl
     }
     // Whoever was chosen is in line no more, but linked to those that were chosen with it.
     if (!node.chosen) of_.leave_line(what, node);
+    if (node.read != nullptr && node.read->result != read_by_loop::not_made) return;  // it has been read after all
     throw;
   }
 }
@@ -390,7 +417,8 @@ void poller::core::change(registration& r, int events) noexcept {
   r.hears_of_the_end = (events & UV_READABLE) != 0 && r.descriptor.drained_.load(std::memory_order_relaxed);
   int const all = r.hears_of_the_end ? events | UV_DISCONNECT | UV_PRIORITIZED : events;
   uv_poll_start(&r, all, [](uv_poll_t* handle, int status, int happened) {
-    static_cast<registration*>(handle)->happened(status, happened);
+    auto& r = *static_cast<registration*>(handle);
+    r.watcher->report(r, status, happened);
   });
 }
 
@@ -406,15 +434,17 @@ void poller::core::close(registration& r) noexcept {
   }
 }
 
-/// A callback of the loop's.
-void polled_descriptor::registration::happened(int status, int what_happened) noexcept {
+/// In line, down to the read: each return after a system call is mispredicted.
+[[gnu::always_inline]] inline void polled_descriptor::registration::happened(int status, int what_happened) noexcept {
   if (status != 0) {  // it has failed, and libuv has stopped: the next call will say how
     descriptor.abandon();
     if (watched != 0) watcher->change(*this, 0);
     return;
   }
   int left = watched;
-  if ((what_happened & UV_READABLE) != 0 && descriptor.take_event(readiness::readable)) left &= ~UV_READABLE;
+  if ((what_happened & UV_READABLE) != 0 && descriptor.take_event_in_line(readiness::readable, &watcher->bytes_left)) {
+    left &= ~UV_READABLE;
+  }
   if ((what_happened & UV_WRITABLE) != 0 && descriptor.take_event(readiness::writable)) left &= ~UV_WRITABLE;
   // With urgent data, libuv takes an error for all that is watched for. What is so is told again, by levels.
   if (hears_of_the_end && (what_happened & (UV_DISCONNECT | UV_PRIORITIZED)) == UV_DISCONNECT) [[unlikely]]
@@ -425,6 +455,18 @@ void polled_descriptor::registration::happened(int status, int what_happened) no
     descriptor.drained_.store(false, std::memory_order_relaxed);
   if (urgent || left != watched) return watcher->change(*this, left);
   if (to_be_seen != 0 && --to_be_seen == 0) report_edges();
+}
+
+void poller::core::report(registration& of, int status, int happened) noexcept {
+  __builtin_prefetch(&of.descriptor, 1);
+  if (number_reported == reported.size()) deliver();
+  reported[number_reported++] = {&of, status, happened};
+}
+
+void poller::core::deliver() noexcept {
+  auto const all = std::span{reported}.first(std::exchange(number_reported, 0));
+  for (auto const& e : all) e.of->descriptor.prefetch_first();
+  for (auto const& e : all) e.of->happened(e.status, e.happened);
 }
 
 /// From now on the kernel reports what happens, and not what is. It says so once more of what is now. libuv learns of
@@ -442,7 +484,7 @@ void polled_descriptor::registration::report_edges() noexcept {
 void polled_descriptor::abandon() noexcept {
   for (auto const what : both_directions) {
     {
-      wait_list::section held{line(what)};
+      line_of_nodes::section held{line(what)};
       held.set_flags(held.flags() & ~armed);
     }
     wake_all(what, true);

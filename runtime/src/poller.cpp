@@ -113,7 +113,9 @@ int poller::wake_descriptor() const noexcept { return uv_backend_fd(&core_->loop
 void poller::run(bool may_sleep) noexcept {
   core_->serve_requests();
   core_->behind = false;
+  core_->bytes_left = core::bytes_at_once;
   uv_run(&core_->loop, may_sleep ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+  core_->deliver();
 }
 
 }  // namespace weft::inline v0::detail

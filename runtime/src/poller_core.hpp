@@ -8,7 +8,9 @@
 #include <weft/runtime/config.hpp>
 #include <weft/runtime/detail/polled_descriptor.hpp>
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -39,6 +41,20 @@ struct poller::core {
   std::atomic<int> armed{0};
   /// Under the lock: for each number, how many handles have it and may start or stop watching it.
   std::vector<unsigned> handles;
+  /// Under the lock: what the loop has reported since it was last run, to be delivered. All at once, for of many
+  /// connections each has long been out of the cache: what leads to who waits is fetched for all of them meanwhile.
+  struct event {
+    registration* of;
+    int status;
+    int happened;
+  };
+  std::array<event, 64> reported{};
+  std::size_t number_reported = 0;
+
+  /// Under the lock, for which others wait: how much the loop may still ask for in reads for others, until these go on.
+  std::size_t bytes_left = 0;
+  static constexpr std::size_t bytes_at_once = std::size_t{64} * 1024;
+
   /// A stack of who wants to be armed, linked by `next_request`.
   std::atomic<registration*> requests{nullptr};
 
@@ -58,6 +74,10 @@ struct poller::core {
     return lives;
   }
   [[nodiscard]] std::unique_lock<std::mutex> lock_from_outside() noexcept;
+  /// A callback of the loop's. It closes no handle, nor is one closed while the loop runs.
+  void report(registration& of, int status, int happened) noexcept;
+  /// Under the lock, after each run of the loop.
+  void deliver() noexcept;
   /// Under the lock: does what was asked for meanwhile. Comes before each run of the loop.
   void serve_requests() noexcept;
   [[nodiscard]] bool request(registration& r, int events) noexcept;

@@ -18,14 +18,14 @@
 #include <thread>
 
 using namespace weft::test;
+using weft::detail::descriptor_node;
 using weft::detail::polled_descriptor;
 using weft::detail::readiness;
-using weft::detail::wait_node;
 
 namespace {
 
 std::atomic<polled_descriptor*> watched{nullptr};
-std::atomic<wait_node*> latecomer{nullptr};
+std::atomic<descriptor_node*> latecomer{nullptr};
 
 void stand_in_line() noexcept {
   if (auto* const node = latecomer.exchange(nullptr)) verify(watched.load()->enter_line(readiness::readable, *node));
@@ -42,7 +42,7 @@ TEST_CASE("who cannot be watched for leaves a line in which another stands behin
   watched = polled.get();
   std::thread other([] {
     weft::waiter self{"line"};
-    wait_node node{self};
+    descriptor_node node{self};
     latecomer = &node;
     verify(self.wait() == weft::wake_cause::notified);  // by the failure: whoever waits then asks again
   });

@@ -77,7 +77,7 @@ private:
   // Of either kind, while enrolled: the object may be gone before withdraw(), but what is in use is not.
   polled_descriptor* polled_ = nullptr;
   std::optional<polled_descriptor::use> in_use_;  // while enrolled, and paused then
-  wait_node node_{nullptr};
+  descriptor_node node_{nullptr};
   bool closed_ = false;
   std::exception_ptr failure_;
 };

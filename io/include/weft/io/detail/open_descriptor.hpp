@@ -37,10 +37,11 @@ namespace weft::inline v0::detail {
                               std::error_code& ec);
 
 /// Waits within `in_use`.  @returns as after_wait().  A cancellation point
+/// @param read  as of use::wait_on_fiber()
 [[nodiscard, gnu::always_inline]] inline bool await_ready(polled_descriptor::use& in_use, readiness what, bool tried,
-                                                          std::error_code& ec) {
+                                                          std::error_code& ec, read_by_loop* read = nullptr) {
   try {
-    auto const outcome = in_use.wait_on_fiber(what);
+    auto const outcome = in_use.wait_on_fiber(what, read);
     return outcome == descriptor_outcome::ready || after_wait(outcome, in_use, what, tried, ec);
   } catch (std::system_error const& e) {
     ec = e.code();
@@ -76,6 +77,8 @@ public:
   /// -1: none, or closed by now, and others may have the number.
   [[nodiscard]] int number() const noexcept { return is_open() ? polled_->number() : -1; }
   [[nodiscard]] system_calls& calls() const noexcept { return *calls_; }
+  /// Whether its system calls are the kernel's own.
+  [[nodiscard]] bool is_kernels() const noexcept { return calls_ != nullptr && calls_->are_kernels(); }
   /// Null: none.
   [[nodiscard]] polled_descriptor* polled() const noexcept { return polled_.get(); }
 
@@ -85,40 +88,43 @@ public:
   /// Repeats `attempt(calls, number)`, which makes one system call, until that does not fail for want of readiness, and
   /// waits in between. Who never has to wait lets other fibers run from time to time.
   /// @param asked  as much as it can do: if it does less, the next operation waits first
+  /// @param read  the same attempt, which the loop may make meanwhile, of `asked` bytes; or null
   /// @returns what `attempt` has, or -1 with `ec` set
   /// @par Cancellation
   /// A cancellation point, even where it need not wait; cancelled means that nothing was done.
   template <class Attempt>
   [[gnu::always_inline]] inline ssize_t perform(readiness what, std::size_t asked, std::error_code& ec,
-                                                Attempt&& attempt) {
+                                                Attempt&& attempt, read_by_loop* read = nullptr) {
     if (is_enough_in_a_row()) [[unlikely]]
       yield();  // not in use: close() waits until it is not, or waits
     if (polled_ == nullptr) return fail_closed(ec);
-    polled_descriptor::use in_use{*polled_};
+    polled_descriptor& of = *polled_;  // this may go while we wait, if it is closed; what is in use does not
+    bool must_wait = !of.seems_ready(what);
+    polled_descriptor::use in_use{of, must_wait};
     if (!in_use) [[unlikely]]
       return fail_closed(ec);
-    bool must_wait = !polled_->seems_ready(what);
     if (!must_wait) check_cancelled();  // as each wait does
     for (bool tried = false;; tried = true) {
+      auto done = read_by_loop::not_made;
       if (must_wait) {
-        if (!await_ready(in_use, what, tried, ec)) [[unlikely]]
-          return -1;
         in_a_row_.store(0, std::memory_order_relaxed);
+        if (!await_ready(in_use, what, tried, ec, read)) [[unlikely]]
+          return -1;
+        if (read != nullptr) done = std::exchange(read->result, read_by_loop::not_made);
       }
-      auto const seen = polled_->events();
-      auto const done = attempt(*calls_, polled_->number());
+      bool const by_loop = done != read_by_loop::not_made;
+      if (!by_loop) done = try_once(what, asked, attempt);
       if (done >= 0) {
-        static_cast<std::size_t>(done) < asked ? polled_->exhausted(what, seen) : polled_->not_exhausted(what);
         clear(ec);
         return done;
       }
       must_wait = done == -EAGAIN || done == -EWOULDBLOCK;
-      if (must_wait) {
-        polled_->exhausted(what, seen, true);
-      } else if (done != -EINTR) {
-        polled_->not_exhausted(what);  // nothing has been taken of what there may be
+      if (must_wait) continue;
+      if (done != -EINTR) {
+        of.not_exhausted(what);  // nothing has been taken of what there may be
         return fail(ec, system_error_of(done));
       }
+      if (by_loop && !in_use.resume()) return fail(ec, closed_error());
     }
   }
 
@@ -135,6 +141,19 @@ public:
   }
 
 private:
+  /// One attempt, and what it tells of readiness.
+  template <class Attempt>
+  [[gnu::always_inline]] inline ssize_t try_once(readiness what, std::size_t asked, Attempt& attempt) {
+    auto const seen = polled_->events();
+    ssize_t const done = attempt(*calls_, polled_->number());
+    if (done >= 0) {
+      static_cast<std::size_t>(done) < asked ? polled_->exhausted(what, seen) : polled_->not_exhausted(what);
+    } else if (done == -EAGAIN || done == -EWOULDBLOCK) {
+      polled_->exhausted(what, seen, true);
+    }
+    return done;
+  }
+
   /// At each so many operations after another that need not wait: of a flood there is always more, and what waits for
   /// this worker, timers and other descriptors too, would wait for its end.
   bool is_enough_in_a_row() noexcept {

@@ -55,7 +55,7 @@ struct alignas(cache_line) fiber_record {
   static constexpr std::uintptr_t detached = wait_list::flag_b;  ///< in `end`: no handle refers to it any more
   static constexpr std::uint16_t no_worker = 0xFFFF;
 
-  // What a switch touches: one cache line.
+  // What a switch and a wait touch: one cache line.
   void* context = nullptr;       ///< saved registers; null until the first step
   exception_state exceptions{};  ///< while it does not run
   wait_ticket ticket{};
@@ -63,21 +63,12 @@ struct alignas(cache_line) fiber_record {
   bool pinned = false;                              ///< stays on last_worker
   bool joiner_aside = false;  ///< its joiner stepped aside for it, and goes on when it ends or waits;
                               ///< in debug mode: it is in a no_suspend_scope, see no_suspend.hpp
-  stack* place = nullptr;     ///< its stack, while it has one
+  scheduler* home = nullptr;
   union {
     fiber_record* next = nullptr;  ///< in the injection queue, in a mailbox, in the pool
     aside_join* aside;             ///< while it runs, with joiner_aside
   };
-  wait_list end{};
-  record_type const* type = nullptr;
-
-  scheduler* home = nullptr;
-  std::atomic<fiber_record*> joins{nullptr};    ///< the fiber whose end it is parked for
   std::atomic<char const*> waits_for{nullptr};  ///< a literal; written by the fiber, read by snapshots
-  std::uint64_t id = 0;
-  std::uint64_t parent = 0;
-  std::atomic<fiber_extras*> extras{nullptr};  ///< owned; see set_extras()
-  std::exception_ptr error;                    ///< with which it ended; written before `end` says so, then the handle's
   published<std::uint32_t> waits_since{};  ///< ms on the runtime's clock, as the worker last read it; of a joiner that
                                            ///< has stepped aside: the low half of the joined fiber's id
   std::uint8_t stack_class = 0;
@@ -88,6 +79,15 @@ struct alignas(cache_line) fiber_record {
   bool leaves_things : 1 = false;        ///< extras or fiber_local values, to be seen to at its end
   std::uint8_t unused_flags : 4 = 0;     ///< so that the constructor writes a byte, and need not read it
   std::uint8_t live;  ///< see record_pool; not the constructor's to write, for others read it at any time
+
+  stack* place = nullptr;  ///< its stack, while it has one
+  wait_list end{};
+  record_type const* type = nullptr;
+  std::atomic<fiber_record*> joins{nullptr};  ///< the fiber whose end it is parked for
+  std::uint64_t id = 0;
+  std::uint64_t parent = 0;
+  std::atomic<fiber_extras*> extras{nullptr};  ///< owned; see set_extras()
+  std::exception_ptr error;                    ///< with which it ended; written before `end` says so, then the handle's
 
   /// Before the fiber is queued, or by the fiber itself.
   /// @param owned  may be null

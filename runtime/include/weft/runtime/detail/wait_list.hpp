@@ -38,6 +38,12 @@ public:
   static constexpr std::uintptr_t flag_a = 2;
   static constexpr std::uintptr_t flag_b = 4;
 
+  /// Fetches the oldest node, if there is one, which need not be there any more. relaxed: nothing is read.
+  void prefetch_front() const noexcept {
+    __builtin_prefetch(reinterpret_cast<void const*>(word_.load(std::memory_order_relaxed) & ~(flag_mask | lock_bit)),
+                       1);
+  }
+
   /// acquire: pairs with try_set_flags() and ~section(): what came before the flag is visible to who sees it.
   [[nodiscard]] std::uintptr_t flags() const noexcept { return word_.load(std::memory_order_acquire) & flag_mask; }
 

@@ -4,8 +4,7 @@
 /// for pthread_cancel(), which costs each two locked instructions; and each return after a system call is mispredicted,
 /// because the kernel has used up what the processor had noted of the way back.
 
-#include "kernel_result.hpp"
-
+#include <cerrno>
 #include <cstddef>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -48,12 +47,15 @@ namespace weft::inline v0::detail {
 
 // Not in line: whoever calls may wait as well, and nothing of a thread, as `errno` is, is kept across a wait.
 [[gnu::noinline]] inline ssize_t kernel_recv(int fd, void* to, std::size_t size, int flags) noexcept {
-  return or_error(::recv(fd, to, size, flags));
+  auto const done = ::recv(fd, to, size, flags);
+  return done < 0 ? -errno : done;
 }
 [[gnu::noinline]] inline ssize_t kernel_send(int fd, void const* from, std::size_t size, int flags) noexcept {
-  return or_error(::send(fd, from, size, flags | MSG_NOSIGNAL));
+  auto const done = ::send(fd, from, size, flags | MSG_NOSIGNAL);
+  return done < 0 ? -errno : done;
 }
 
 #endif
+#undef WEFT_LIBRARY_CALLS
 
 }  // namespace weft::inline v0::detail
