@@ -9,6 +9,7 @@
 #include <weft/runtime/error.hpp>
 #include <weft/runtime/waiter.hpp>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
@@ -152,7 +153,7 @@ void polled_descriptor::hang_up() noexcept {
   // Whoever has been claimed does not go on before it is woken. And the number stays open: close() detaches first, for
   // which it needs the loop's lock.
   if (read_by_loop* const read = first->read; read != nullptr && bytes_left != nullptr && read->size <= *bytes_left) {
-    *bytes_left -= read->size;
+    *bytes_left -= std::min(*bytes_left, std::max(read->size, poller::core::least_for_a_read));
     auto const done = kernel_recv(number_, read->to, read->size, MSG_DONTWAIT);
     read->result = done;
     if (done >= 0 && static_cast<std::size_t>(done) == read->size) remember(what);

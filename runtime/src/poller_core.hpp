@@ -54,6 +54,7 @@ struct poller::core {
   /// Under the lock, for which others wait: how much the loop may still ask for in reads for others, until these go on.
   std::size_t bytes_left = 0;
   static constexpr std::size_t bytes_at_once = std::size_t{64} * 1024;
+  static constexpr std::size_t least_for_a_read = 512;  ///< what each counts for: the call takes its time, too
 
   /// A stack of who wants to be armed, linked by `next_request`.
   std::atomic<registration*> requests{nullptr};

@@ -98,7 +98,7 @@ public:
     if (is_enough_in_a_row()) [[unlikely]]
       yield();  // not in use: close() waits until it is not, or waits
     if (polled_ == nullptr) return fail_closed(ec);
-    polled_descriptor& of = *polled_;  // this may go while we wait, if it is closed; what is in use does not
+    polled_descriptor& of = *polled_;  // what is in use stays, even if close() has let go of the rest meanwhile
     bool must_wait = !of.seems_ready(what);
     polled_descriptor::use in_use{of, must_wait};
     if (!in_use) [[unlikely]]
