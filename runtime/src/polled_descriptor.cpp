@@ -418,8 +418,8 @@ void poller::core::change(registration& r, int events) noexcept {
   r.hears_of_the_end = (events & UV_READABLE) != 0 && r.descriptor.drained_.load(std::memory_order_relaxed);
   int const all = r.hears_of_the_end ? events | UV_DISCONNECT | UV_PRIORITIZED : events;
   uv_poll_start(&r, all, [](uv_poll_t* handle, int status, int happened) {
-    auto& r = *static_cast<registration*>(handle);
-    r.watcher->report(r, status, happened);
+    auto& of = *static_cast<registration*>(handle);
+    of.watcher->report(of, status, happened);
   });
 }
 
